@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
 
-LEAKS = ("SERVELAB_LANGUAGE", "SERVELAB_EFFORT", "SERVELAB_STATIC", "SERVELAB_OWNER", "SERVELAB_WORKSPACE", "SERVELAB_TIER")
+LEAKS = [f"SERVELAB_{name}" for name in ("LANGUAGE", "EFFORT", "STATIC", "OWNER", "WORKSPACE", "TIER")]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     for name in LEAKS:
         os.environ.pop(name, None)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    # No test hangs on timing, and a failure on one machine is the same failure on the next.
+    settings.register_profile("course", deadline=None, derandomize=True)
+    settings.load_profile("course")
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,7 @@
+"""Real engines as real processes: start, share, watch and stop them."""
+
+from servelab.engines.metrics import Metrics, Sample, Watch
+from servelab.engines.server import KVCache, Server, running
+from servelab.engines.vllm import vllm
+
+__all__ = ["KVCache", "Metrics", "Sample", "Server", "Watch", "running", "vllm"]
