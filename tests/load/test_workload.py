@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from servelab.errors import ServelabError
+from servelab.load import synthetic, texts
+from servelab.load.workload import TOKEN_IDS, Request, lengths, read, write
+
+
+def test_exact_lengths_by_seed():
+    first = synthetic(8, 100, 20, seed=3)
+    assert first == synthetic(8, 100, 20, seed=3)
+    assert {r.prompt_tokens for r in first} == {100} and {r.output_tokens for r in first} == {20}
+    assert all(TOKEN_IDS[0] <= i < TOKEN_IDS[1] for r in first for i in r.prompt)
+
+
+def test_no_prompt_shares_a_prefix_with_another_or_with_another_seed():
+    heads = [tuple(r.prompt[:16]) for seed in (0, 1) for r in synthetic(50, 64, 1, seed=seed)]
+    assert len(set(heads)) == len(heads)
+
+
+def test_shared_prefix_is_shared_and_the_length_stays_exact():
+    some = synthetic(5, 50, 1, shared_prefix=32)
+    assert len({tuple(r.prompt[:32]) for r in some}) == 1 and len({tuple(r.prompt[32:]) for r in some}) == 5
+    assert {r.prompt_tokens for r in synthetic(5, 10, 1, shared_prefix=32)} == {10}
+
+
+def test_lengths_drawn_have_the_mean_and_spread_asked_for():
+    drawn = lengths((200, 0.8), 100_000, np.random.default_rng(0))
+    assert drawn.mean() == pytest.approx(200, rel=0.02)
+    assert drawn.std() / drawn.mean() == pytest.approx(0.8, rel=0.03)
+    assert lengths((1.2, 3), 1000, np.random.default_rng(0)).min() >= 1
+
+
+def test_texts_and_chat():
+    assert texts(["hi"])[0].prompt == "hi" and texts(["hi"])[0].prompt_tokens is None
+    chat = texts(["hi"], 5, chat=True)[0]
+    assert chat.chat and not chat.ignore_eos and chat.prompt[0]["content"] == "hi"
+
+
+def test_requests_survive_a_file(tmp_path):
+    some = synthetic(3, (20, 0.5), (9, 0.5)) + [Request(3, "text", 4, arrival_s=1.5)]
+    assert read(write(some, tmp_path / "r.jsonl")) == some
+
+
+@pytest.mark.parametrize("text", ["{", '{"prompt": [1]}', '{"prompt": [1], "output_tokens": 1, "colour": 2}'])
+def test_a_wrong_file_is_one_sentence(tmp_path, text):
+    (tmp_path / "r.jsonl").write_text(text)
+    with pytest.raises(ServelabError, match="does not hold requests"):
+        read(tmp_path / "r.jsonl")
+    with pytest.raises(ServelabError, match="no file"):
+        read(tmp_path / "absent.jsonl")
+
+
+@pytest.mark.parametrize("bad", [{"n": 0}, {"prompt_tokens": 0}, {"output_tokens": (5, -1)}])
+def test_bad_lengths(bad):
+    with pytest.raises(ServelabError):
+        synthetic(**bad)
