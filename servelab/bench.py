@@ -7,6 +7,7 @@ is its title. It calls `bench.figure(...)` once for each figure and may keep raw
 from __future__ import annotations
 
 import importlib.util
+import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,7 @@ def run(name: str, quick: bool = False) -> Bench:
         raise ServelabError(f"There is no bench {name!r}; choose one of: {', '.join(names()) or 'none yet'}.")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # dataclasses look their module up there
     spec.loader.exec_module(module)
     bench = Bench(name, quick)
     module.run(bench)

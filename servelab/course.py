@@ -143,6 +143,12 @@ class Notebook(Part):
         """Whether the notebook is written."""
         return self.status == "ready"
 
+    @property
+    def delivered(self) -> str:
+        """Its path in the learner's folder of one language: the course's, the start page brought to the top."""
+        folder, _, name = self.path.rpartition("/")
+        return name if folder == "levels" else self.path
+
 
 class DayHours(Part):
     """Hours the plan itself names: theory (reading and second pass) and practice."""

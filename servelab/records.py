@@ -75,3 +75,8 @@ def load(name: str) -> dict[str, Any]:
     if not path.exists():
         raise ServelabError(f"There is no record {name!r} yet: it has not been measured; make it with the bench.")
     return json.loads(path.read_text())
+
+
+def find(name: str) -> dict[str, Any] | None:
+    """A stamped record, or None where nobody has measured it yet."""
+    return load(name) if (RECORDS / f"{name}.json").exists() else None

@@ -1,0 +1,46 @@
+"""Every ready notebook on its real engines: the source passes, the learner's copy fails only where unsolved.
+
+One execution proves both (see `proof.proving`), and serves both languages, for the code is the same in them; the
+language alternates so that the package's texts are seen in each. The servers are shared and stay warm in between.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from servelab import i18n
+from servelab.notebooks import execute, html, proof, translate
+from servelab.notebooks import source as sources
+
+from .conftest import RUNS
+
+READY = sources.ready()
+LANGUAGES = {source.stem: i18n.languages()[n % 2] for n, source in enumerate(READY)}
+
+
+@pytest.fixture(scope="module")
+def workspace():
+    with execute.session() as folder:
+        yield folder
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("source", READY, ids=lambda s: s.stem)
+def test_the_source_passes_and_the_learners_copy_fails_only_where_unsolved(source, workspace):
+    lang, exercises = LANGUAGES[source.stem], source.exercises()
+    nb, must_raise = proof.proving(translate.apply(source.notebook, source.stem, lang), exercises)
+    env = execute.environment(lang, "ci", workspace)
+    run = execute.execute(nb, source.path, env=env, cwd=source.path.parent)
+    RUNS.append(run)
+    raised = {failure.cell: str(failure) for failure in run.failures}
+    may_raise = {f"released-{e.answer.id}" for e in exercises}
+    assert set(raised) - may_raise == must_raise, raised
+    assert run.exercises == len(exercises)
+    assert html.remote(html.page(run.notebook, source.stem, lang)) == []
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("source", [s for s in READY if s.path.exists()], ids=lambda s: s.stem)
+def test_an_exercise_on_a_running_server_proves_itself(source, workspace, headless):
+    exercises = [e for e in source.exercises() if e.engine]
+    assert [p for exercise in exercises for p in proof.problems(source, exercise)] == []
