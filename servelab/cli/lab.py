@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
             console.print(_("The course is already open at {url}").format(url=url), soft_wrap=True)
             return
         root = (folder or paths.ROOT / "workspace").resolve()
-        for line in workspace.build(root, language):
+        for line in workspace.build(root, language).said:
             console.print(line)
         os.environ["SERVELAB_WORKSPACE"] = str(root)
         session = lab.start(root / language, language, port)

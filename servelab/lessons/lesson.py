@@ -1,0 +1,154 @@
+"""`lesson = servelab.lesson("1.3")`: the one thing a notebook imports first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from servelab import course, hardware
+from servelab.errors import ServelabError
+from servelab.i18n import _, language
+from servelab.lessons import page, shell, texts
+from servelab.lessons.predict import Predict, Reveal
+from servelab.lessons.predict import reveal as reveal_prediction
+from servelab.lessons.progress import Progress
+from servelab.lessons.quiz import Quiz
+from servelab.lessons.scorecard import Scorecard
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+Effort = Literal["ci", "full"]
+T = TypeVar("T")
+
+
+def effort() -> Effort:
+    """How much to measure, from `SERVELAB_EFFORT`: `ci` keeps a notebook under three minutes on two cores.
+
+    Raises:
+        ServelabError: it is set to something else.
+    """
+    wanted = os.environ.get("SERVELAB_EFFORT") or "full"
+    if wanted not in ("ci", "full"):
+        raise ServelabError(_("SERVELAB_EFFORT is {wanted!r}; set it to ci or full.").format(wanted=wanted))
+    return wanted
+
+
+def open_lesson(id: str) -> Lesson:
+    """Open a notebook's lesson: make the shell ready, show the panel, note that it was opened.
+
+    Raises:
+        ServelabError: no such notebook, or it was opened outside a workspace.
+    """
+    from IPython.display import display
+
+    shell.prepare()
+    lesson = Lesson(id)
+    lesson.progress.opened(id)
+    display(lesson.panel())
+    return lesson
+
+
+class Lesson:
+    """One notebook's predictions, quizzes and exercises, and where the learner stands with them.
+
+    Attributes:
+        id: the notebook's number, such as `1.3`.
+        notebook: its entry in course.toml.
+        effort: `ci` or `full`.
+        progress: the learner's steps in all notebooks.
+        scorecard: the learner's rows.
+    """
+
+    def __init__(self, id: str, folder: Path | None = None):
+        self.id = id
+        self.notebook = course.load().notebook(id)
+        self.effort = effort()
+        self.progress = Progress(folder)
+        self.scorecard = Scorecard(self.effort, folder)
+        self._texts = texts.load(id, Path(self.notebook.path).stem)
+
+    @cached_property
+    def tier(self) -> course.Tier:
+        """The course's tier for this machine."""
+        return hardware.tier()
+
+    @property
+    def language(self) -> str:
+        """The learner's language, `en` or `zh_TW`."""
+        return language()
+
+    def pick(self, *, ci: T, full: T) -> T:
+        """The size of a measurement: `ci` for a short run, `full` for a learner."""
+        return ci if self.effort == "ci" else full
+
+    def predict(self, key: str, guess: Any = None, *, unit: str | None = None) -> Predict:
+        """Ask for the learner's guess, or store the one given as `guess` (then no widget is needed).
+
+        Raises:
+            ServelabError: the lesson has no such prediction, or `guess` is no answer to it.
+        """
+        asked = Predict(self.id, key, self._texts.prediction(key), self.progress, unit)
+        if guess is not None:
+            asked.commit(guess)
+        return asked
+
+    def reveal(
+        self,
+        key: str,
+        measured: float | str | Mapping[str, float],
+        unit: str | None = None,
+        kind: Literal["measured", "modelled", "simulated"] = "measured",
+    ) -> Reveal:
+        """Show the guess beside the truth, say how far off it was, and keep it.
+
+        Args:
+            measured: a number; several as {name: value}; or, for a choice, the value of the one that is right.
+            kind: where the truth comes from.
+        """
+        return reveal_prediction(self.predict(key, unit=unit), measured, kind)
+
+    def quiz(self, id: str) -> Quiz:
+        """A quiz question that explains every choice."""
+        return Quiz(self.id, self._texts.question(id), self.progress)
+
+    def passed(self, exercise: str) -> None:
+        """The last line of a visible test cell: say so, and keep it."""
+        from servelab.lessons.progress import now
+
+        with self.progress.change(self.id) as entry:
+            entry["exercises"].setdefault(exercise, {"passed": now()})
+        print(_("{exercise}: the visible checks pass; hidden checks remain.").format(exercise=exercise))
+
+    def show(self, what: Any) -> None:
+        """Display an explorer: live, or where nobody can move it, its figures at their defaults."""
+        from IPython.display import display
+
+        display(what)
+
+    def panel(self) -> page.Shown:
+        """What the opening cell shows: machine, engine, model, running servers, and where the learner stands."""
+        from servelab.lessons import opening
+
+        return opening.panel(self)
+
+    def map(self) -> go.Figure:
+        """The course as a picture, filled as far as the learner is."""
+        from servelab.lessons import opening
+
+        return opening.course_map(self.progress)
+
+    def plan(self) -> go.Figure:
+        """The days of the plan, with what the learner has behind them."""
+        from servelab.lessons import opening
+
+        return opening.plan(self.progress)
+
+    def graph(self) -> go.Figure:
+        """What leads to this course, and where it leads."""
+        from servelab.lessons import opening
+
+        return opening.graph()

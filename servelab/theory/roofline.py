@@ -1,0 +1,132 @@
+"""What one forward pass costs in arithmetic and in memory traffic, and which of the two sets its speed.
+
+A decoder-only transformer with `N` weights in matrices (embedding rows are only looked up) does about two
+floating-point operations, a multiply and an add, per weight and token: Kaplan et al., "Scaling Laws for Neural
+Language Models" (2020), section 2.1. Attention adds 4 x heads x head_dim operations per layer for every (token,
+earlier token) pair; the output layer 2 x hidden x vocab for every token whose next one is wanted. The weights are
+read from memory once a pass, however many tokens share it: Pope et al., "Efficiently Scaling Transformer
+Inference" (2022), section 2; Zhong et al., "DistServe" (OSDI'24), appendix A.
+
+The roofline says what such a pass can reach: attainable = min(peak, bandwidth x intensity), so arithmetic is the
+limit where intensity >= peak / bandwidth, and memory below it: Williams, Waterman and Patterson, "Roofline: An
+Insightful Visual Performance Model for Multicore Architectures", CACM 52(4), 2009.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from servelab.course import Model
+from servelab.errors import ServelabError
+from servelab.i18n import _
+
+Limit = Literal["compute", "memory"]
+
+
+@dataclass(frozen=True)
+class Work:
+    """Arithmetic and memory traffic of a piece of work."""
+
+    flops: float
+    bytes: float
+
+    @property
+    def intensity(self) -> float:
+        """Arithmetic intensity in FLOP per byte."""
+        return self.flops / self.bytes
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.flops + other.flops, self.bytes + other.bytes)
+
+
+def matrix_weights(model: Model) -> int:
+    """Weights in the layers' matrices: attention (query, key, value, output) and the gated MLP's three.
+
+    Norms (a few thousand numbers), biases and the embedding are left out.
+    """
+    query = model.hidden * model.heads * model.head_dim
+    key_value = 2 * model.hidden * model.kv_heads * model.head_dim
+    return model.layers * (2 * query + key_value + 3 * model.hidden * model.intermediate)
+
+
+def kv_bytes_per_token(model: Model, bytes_per_number: float = 4) -> float:
+    """Bytes one token leaves in the KV cache: a key and a value per layer and KV head."""
+    return 2 * model.layers * model.kv_heads * model.head_dim * bytes_per_number
+
+
+def forward(
+    model: Model,
+    new: int,
+    past: int = 0,
+    *,
+    sequences: int = 1,
+    logits: int = 1,
+    bytes_per_number: float = 4,
+) -> Work:
+    """One forward pass of `sequences` sequences, each with `new` tokens after `past` cached ones.
+
+    Prefill of a prompt is `forward(model, n)`, one decode step of a batch `forward(model, 1, past, sequences=b)`.
+
+    Args:
+        new: tokens of each sequence that go through the layers in this pass; at least 1.
+        past: tokens of each sequence whose keys and values are already cached.
+        logits: positions of each sequence for which the output layer runs. An engine needs the last one only;
+            training needs all.
+        bytes_per_number: size of weights and cache, 4 for float32, 2 for float16 and bfloat16.
+
+    Returns:
+        FLOPs, and the bytes that cannot stay in a cache of the processor: weights once, the cached keys and
+        values read, the new ones written. Activations are left out.
+    """
+    if new < 1 or past < 0 or sequences < 1:
+        raise ServelabError(_("A forward pass needs at least one sequence with at least one new token."))
+    tokens = sequences * new
+    pairs = sequences * (new * past + new * (new + 1) / 2)
+    attention = 4 * model.layers * model.heads * model.head_dim * pairs
+    output = 2 * model.hidden * model.vocab * sequences * logits
+    weights = matrix_weights(model) + (model.hidden * model.vocab if logits else 0)
+    cache = sequences * (past + new) * kv_bytes_per_token(model, bytes_per_number)
+    return Work(2 * matrix_weights(model) * tokens + attention + output, weights * bytes_per_number + cache)
+
+
+def training_step(model: Model, tokens: int, bytes_per_number: float = 4) -> Work:
+    """Forward and backward pass over one text of `tokens` tokens, without the optimizer's update.
+
+    The backward pass does twice the forward pass's arithmetic: once for the gradient of the activations, once
+    for that of the weights (Kaplan 2020, section 2.1). Traffic: weights read twice, gradients written once.
+    """
+    once = forward(model, tokens, logits=tokens, bytes_per_number=bytes_per_number)
+    weights = (matrix_weights(model) + model.hidden * model.vocab) * bytes_per_number
+    return Work(3 * once.flops, 3 * weights)
+
+
+def attainable(peak: float, bandwidth: float, intensity: float) -> float:
+    """FLOP/s that work of `intensity` FLOP/byte can reach on `peak` FLOP/s and `bandwidth` bytes/s."""
+    return min(peak, bandwidth * intensity)
+
+
+def ridge(peak: float, bandwidth: float) -> float:
+    """Intensity in FLOP/byte from which arithmetic, not memory, is the limit."""
+    return peak / bandwidth
+
+
+def limit(work: Work, peak: float, bandwidth: float) -> Limit:
+    """Which of the two sets the speed of `work`."""
+    return "compute" if work.intensity >= ridge(peak, bandwidth) else "memory"
+
+
+def seconds(work: Work, peak: float, bandwidth: float) -> float:
+    """The shortest time `work` can take, arithmetic and memory traffic fully overlapped."""
+    return max(work.flops / peak, work.bytes / bandwidth)
+
+
+def decode_ceiling(weight_bytes: float, bandwidth: float, batch: int = 1, kv_bytes: float = 0) -> float:
+    """Tokens per second that memory traffic allows when `batch` sequences take one token each a pass.
+
+    Args:
+        weight_bytes: bytes of weights read once a pass.
+        bandwidth: bytes per second.
+        kv_bytes: cached keys and values read for each sequence.
+    """
+    return batch * bandwidth / (weight_bytes + batch * kv_bytes)

@@ -1,0 +1,80 @@
+"""The roofline's arithmetic, against numbers worked out by hand and against its own limits."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from servelab import course
+from servelab.errors import ServelabError
+from servelab.theory import roofline
+
+SMOL = course.load().model("smollm2-135m")
+positive = st.floats(1e-3, 1e15)
+
+
+def test_matrix_weights_of_the_packaged_model():
+    norms = SMOL.layers * 2 * SMOL.hidden + SMOL.hidden
+    assert roofline.matrix_weights(SMOL) + SMOL.hidden * SMOL.vocab + norms == SMOL.parameters
+
+
+def test_a_decoded_token_takes_two_operations_a_weight():
+    work = roofline.forward(SMOL, 1)
+    assert work.flops == pytest.approx(2 * SMOL.parameters, rel=0.01)
+    assert work.bytes == pytest.approx(4 * SMOL.parameters, rel=0.01)
+    assert work.intensity == pytest.approx(0.5, rel=0.01)
+
+
+def test_kv_bytes_of_the_packaged_model():
+    assert roofline.kv_bytes_per_token(SMOL) == 46_080
+
+
+def test_reading_in_one_pass_or_one_by_one_is_the_same_arithmetic():
+    n = 37
+    together = roofline.forward(SMOL, n, logits=n)
+    apart = [roofline.forward(SMOL, 1, past) for past in range(n)]
+    assert together.flops == pytest.approx(sum(w.flops for w in apart))
+    assert together.bytes < sum(w.bytes for w in apart) / (n / 2)
+
+
+@given(n=st.integers(1, 4096), b=st.integers(1, 64))
+def test_more_tokens_a_pass_raise_the_intensity(n, b):
+    assert roofline.forward(SMOL, n + 1).intensity > roofline.forward(SMOL, n).intensity
+    assert roofline.forward(SMOL, 1, 8, sequences=b + 1).intensity > roofline.forward(SMOL, 1, 8, sequences=b).intensity
+
+
+def test_training_is_three_forward_passes():
+    assert roofline.training_step(SMOL, 512).flops == 3 * roofline.forward(SMOL, 512, logits=512).flops
+
+
+@given(flops=positive, size=positive, peak=positive, bandwidth=positive)
+def test_time_limit_and_ridge_agree(flops, size, peak, bandwidth):
+    work = roofline.Work(flops, size)
+    took = roofline.seconds(work, peak, bandwidth)
+    reached = roofline.attainable(peak, bandwidth, work.intensity)
+    assert work.flops / took == pytest.approx(reached, rel=1e-9)
+    if roofline.limit(work, peak, bandwidth) == "compute":
+        assert reached == pytest.approx(peak, rel=1e-9)
+    else:
+        assert took == pytest.approx(size / bandwidth, rel=1e-9)
+
+
+def test_the_inverted_form_fails():
+    """FLOPS_peak > bandwidth x intensity is where memory, not arithmetic, is the limit."""
+    work = roofline.Work(flops=1.0, bytes=2.0)
+    peak, bandwidth = 100.0, 10.0
+    assert peak > bandwidth * work.intensity
+    assert roofline.limit(work, peak, bandwidth) == "memory"
+
+
+@given(weights=positive, bandwidth=positive, kv=st.floats(0, 1e9))
+def test_a_batch_shares_the_weights_but_not_the_cache(weights, bandwidth, kv):
+    one = roofline.decode_ceiling(weights, bandwidth, 1, kv)
+    assert roofline.decode_ceiling(weights, bandwidth, 8) == pytest.approx(8 * bandwidth / weights)
+    assert one <= roofline.decode_ceiling(weights, bandwidth, 8, kv) * (1 + 1e-12)
+    if kv:
+        assert roofline.decode_ceiling(weights, bandwidth, 10**9, kv) <= bandwidth / kv * (1 + 1e-9)
+
+
+def test_an_empty_pass_is_refused():
+    with pytest.raises(ServelabError, match="at least one new token"):
+        roofline.forward(SMOL, 0)
