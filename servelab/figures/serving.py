@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from servelab.figures import style
 from servelab.figures.lessons import quantity, wrap
@@ -16,49 +15,44 @@ from servelab.theory.kitchen import Kitchen
 
 @dataclass(frozen=True)
 class Speed:
-    """A measured value and, where there is one, the model's for it (a ceiling or a prediction)."""
+    """Measured tokens per second and, where there is one, the model's ceiling for them."""
 
     name: str
     measured: float
-    modelled: float | None = None
+    ceiling: float | None = None
 
 
-def speeds(rows: Sequence[Speed], unit: str = "", modelled: str = "", log: bool = True) -> go.Figure:
-    """Measured values as bars, the first on top, each with the model's value as a tick and their ratio.
-
-    Args:
-        unit: of all values; the axis title. Default: tokens per second.
-        modelled: what the ticks are. Default: the ceiling.
-        log: a logarithmic axis.
-    """
+def speeds(rows: Sequence[Speed]) -> go.Figure:
+    """Measured tokens per second as bars, the first on top, each with its ceiling as a tick and its share of it."""
     names = [row.name for row in rows]
-    held = [row for row in rows if row.modelled is not None]
-    unit = unit or _("Tokens per second")
-    fig = style.figure(x=unit, height=150 + 52 * len(rows), bargap=0.45)
+    held = [row for row in rows if row.ceiling is not None]
+    fig = style.figure(x=_("Tokens per second"), height=150 + 52 * len(rows), bargap=0.45)
     fig.add_bar(
         x=[row.measured for row in rows], y=names, orientation="h", name=style.suffix("measured"),
         marker_color=style.BLUE, hoverinfo="x+y",
     )  # fmt: skip
     if held:
-        label = _("{name} ({kind})").format(name=modelled or _("ceiling"), kind=style.suffix("modelled"))
         fig.add_scatter(
-            x=[row.modelled for row in held], y=[row.name for row in held], mode="markers", name=label,
+            x=[row.ceiling for row in held], y=[row.name for row in held], mode="markers",
+            name=_("{name} ({kind})").format(name=_("ceiling"), kind=style.suffix("modelled")),
             marker={"symbol": "line-ns", "size": 30, "line": {"width": 3, "color": style.ORANGE}}, hoverinfo="x+y",
         )  # fmt: skip
+    ends = [max(row.measured, row.ceiling or 0) for row in rows]
     fig.add_scatter(
-        x=[max(row.measured, row.modelled or 0) for row in rows], y=names, mode="text", showlegend=False,
-        text=[_told(row) for row in rows], textposition="middle right", cliponaxis=False, hoverinfo="skip",
+        x=ends, y=names, mode="text", showlegend=False, text=[_told(row) for row in rows],
+        textposition="middle right", cliponaxis=False, hoverinfo="skip",
     )  # fmt: skip
-    values = [v for row in rows for v in (row.measured, row.modelled) if v]
-    if log:
-        from math import log10
-
-        low, high = log10(min(values)), log10(max(values))
-        room = max(high - low, 0.5)
-        fig.update_xaxes(type="log", range=[low - 0.35 * room, high + 0.6 * room], dtick=1)
-    else:
-        fig.update_xaxes(range=[0, 1.5 * max(values)])
+    fig.update_xaxes(range=[0, (1.3 if held else 1.12) * max(ends)])
     return fig.update_yaxes(categoryorder="array", categoryarray=names[::-1], showgrid=False)
+
+
+def _told(row: Speed) -> str:
+    """A bar's label: the value, and its share of the ceiling."""
+    value = f"  <b>{quantity(row.measured)}</b>"
+    if row.ceiling is None:
+        return value
+    share = _("{percent:.0f} % of {value}")
+    return f"{value} ({share.format(percent=100 * row.measured / row.ceiling, value=quantity(row.ceiling))})"
 
 
 def jobs(speed: Mapping[str, float], ceiling: Mapping[str, float] | None = None) -> go.Figure:
@@ -68,28 +62,30 @@ def jobs(speed: Mapping[str, float], ceiling: Mapping[str, float] | None = None)
         "learn": _("learning: forward and backward"),
         "write": _("writing: one by one"),
     }
-    rows = [Speed(names[job], speed[job], ceiling[job] if ceiling else None) for job in names if job in speed]
-    return speeds(rows)
+    return speeds([Speed(names[job], speed[job], ceiling[job] if ceiling else None) for job in names if job in speed])
 
 
 def floors(ttft_s: float, ttft_floor_s: float, tpot_s: float, tpot_floor_s: float) -> go.Figure:
-    """A server's two latencies, each with the shortest time that arithmetic and memory allow (seconds)."""
-    rows = [
-        Speed(_("first token after the prompt (TTFT)"), 1e3 * ttft_s, 1e3 * ttft_floor_s),
-        Speed(_("each further token (TPOT)"), 1e3 * tpot_s, 1e3 * tpot_floor_s),
-    ]
-    return speeds(rows, unit=_("Milliseconds"), modelled=_("shortest possible"))
-
-
-def _told(row: Speed) -> str:
-    """A bar's label: the value, and its share of the modelled one."""
-    value = f"  <b>{quantity(row.measured)}</b>"
-    if row.modelled is None:
-        return value
-    share = _("{percent:.0f} % of {value}").format(
-        percent=100 * row.measured / row.modelled, value=quantity(row.modelled)
+    """A server's two latencies as multiples of the shortest that arithmetic and memory allow (all in seconds)."""
+    rows = (
+        (_("first token after the prompt (TTFT)"), ttft_s, ttft_floor_s),
+        (_("each further token (TPOT)"), tpot_s, tpot_floor_s),
     )
-    return f"{value} ({share})"
+    names, times = [name for name, *_times in rows], [measured / floor for _name, measured, floor in rows]
+    fig = style.figure(x=_("Times the shortest possible (modelled)"), height=250, bargap=0.5, showlegend=False)
+    fig.add_bar(x=times, y=names, orientation="h", marker_color=style.BLUE, hoverinfo="x+y")
+    told = _("{measured} measured, {floor} at best")
+    fig.add_scatter(
+        x=times, y=names, mode="text", textposition="middle right", cliponaxis=False, hoverinfo="skip",
+        text=[
+            "  " + told.format(measured=quantity(1e3 * one, "ms"), floor=quantity(1e3 * floor, "ms"))
+            for _name, one, floor in rows
+        ],
+    )  # fmt: skip
+    fig.update_xaxes(range=[0, 1.9 * max(1.0, *times)])
+    fig.update_yaxes(categoryorder="array", categoryarray=names[::-1], showgrid=False)
+    style.rule(fig, x=1, color=style.ORANGE)
+    return fig
 
 
 def passes(tokens: Sequence[int], measured_s: Sequence[float], modelled_s: Sequence[float] | None = None) -> go.Figure:
@@ -104,7 +100,7 @@ def passes(tokens: Sequence[int], measured_s: Sequence[float], modelled_s: Seque
             **style.mark("modelled", _("the slower of arithmetic and memory"), style.ORANGE),
         )  # fmt: skip
     fig.update_xaxes(type="log", tickvals=list(tokens), ticktext=[str(t) for t in tokens])
-    fig.update_yaxes(type="log", tickvals=[d * 10**e for e in range(-1, 6) for d in (1, 2, 5)])
+    fig.update_yaxes(**style.log_ticks(1e3 * min(measured_s), 1e3 * max(measured_s)))
     style.rule(fig, y=2e3 * measured_s[0], text=_("twice the time of one token"), color=style.GREEN)
     return fig
 
@@ -202,7 +198,6 @@ _PER_LINE = 32
 
 def kitchen(state: Kitchen) -> go.Figure:
     """The restaurant on the left, the same state in serving terms on the right: one mark there is one mark here."""
-    fig = style.figure(height=350, showlegend=False, margin={"l": 4, "r": 4, "t": 8, "b": 4})
     left = (
         _("<b>Cooks</b>: {n}"),
         _("<b>Pots on the stove</b>: {n} of {all} in use"),
@@ -222,48 +217,56 @@ def kitchen(state: Kitchen) -> go.Figure:
         (state.waiting, state.waiting, style.PURPLE),
     )
     tops = (0, 3.6, 8, 12.4)  # room for one line of cooks, two of pots and places, four of guests
-    for x0, words, symbols in ((0, left, ("circle", "circle", "square", "circle")), (37, right, ("square",) * 4)):
-        fig.add_annotation(
-            x=x0, y=-2, xanchor="left", showarrow=False, font={"size": 15},
-            text=f"<b>{_('The restaurant') if not x0 else _('The engine')}</b>",
-        )  # fmt: skip
-        for row, ((full, places, color), word, symbol) in enumerate(zip(rows, words, symbols, strict=True)):
-            top = tops[row]
-            fig.add_annotation(
-                x=x0, y=top, xanchor="left", yanchor="middle", showarrow=False,
-                text=word.format(n=full, all=places),
+    dots, notes = [], []
+    for x0, head, words, symbols in (
+        (0, _("The restaurant"), left, ("circle", "circle", "square", "circle")),
+        (37, _("The engine"), right, ("square",) * 4),
+    ):
+        notes.append({"x": x0, "y": -2, "xanchor": "left", "text": f"<b>{head}</b>", "font": {"size": 15}})
+        for (full, places, color), top, word, symbol in zip(rows, tops, words, symbols, strict=True):
+            notes.append({"x": x0, "y": top, "xanchor": "left", "text": word.format(n=full, all=places)})
+            dots.append(
+                go.Scatter(
+                    x=[x0 + 0.5 + i % _PER_LINE for i in range(places)],
+                    y=[top + 1.2 + i // _PER_LINE for i in range(places)],
+                    mode="markers", hoverinfo="skip",
+                    marker={
+                        "symbol": symbol, "size": 9, "line": {"color": color, "width": 1},
+                        "color": [color if i < full else "rgba(0,0,0,0)" for i in range(places)],
+                    },
+                )
             )  # fmt: skip
-            xs = [x0 + 0.5 + i % _PER_LINE for i in range(places)]
-            ys = [top + 1.2 + i // _PER_LINE for i in range(places)]
-            colors = [color if i < full else "rgba(0,0,0,0)" for i in range(places)]
-            fig.add_scatter(
-                x=xs, y=ys, mode="markers", hoverinfo="skip",
-                marker={"symbol": symbol, "size": 9, "color": colors, "line": {"color": color, "width": 1}},
-            )  # fmt: skip
-    fig.update_xaxes(visible=False, range=[-0.5, 70], fixedrange=True)
-    return fig.update_yaxes(visible=False, range=[17.6, -3], fixedrange=True)
+    return style.figure(
+        data=dots, annotations=notes, height=350, showlegend=False, margin={"l": 4, "r": 4, "t": 8, "b": 4},
+        xaxis={"visible": False, "range": [-0.5, 70], "fixedrange": True},
+        yaxis={"visible": False, "range": [17.6, -3], "fixedrange": True},
+    )  # fmt: skip
 
 
 def rounds(state: Kitchen, most: int = 64) -> go.Figure:
     """What the kitchen gives over the size of its round, to all and to one guest, and where it stands now."""
     sizes = list(range(1, most + 1))
     spans = [max(state.recipes_s, b * state.dish_s / state.cooks) for b in sizes]
-    fig = make_subplots(1, 2, horizontal_spacing=0.14)
     views = (
         (_("All guests: tokens per second"), [b / s for b, s in zip(sizes, spans, strict=True)], state.dishes_per_s),
         (_("One guest: ms between tokens"), [1e3 * s for s in spans], 1e3 * state.round_s),
     )
-    for column, (title, values, here) in enumerate(views, 1):
-        fig.add_scatter(
-            x=sizes, y=values, row=1, col=column, showlegend=column == 1,
-            **style.mark("modelled", _("this kitchen"), style.BLUE),
+    data, axes = [], {}
+    for place, (title, values, here) in enumerate(views):
+        number = str(place + 1) if place else ""
+        at = {"xaxis": f"x{number}", "yaxis": f"y{number}", "showlegend": not place}
+        data.append(go.Scatter(x=sizes, y=values, **at, **style.mark("modelled", _("this kitchen"), style.BLUE)))
+        data.append(
+            go.Scatter(
+                x=[state.running], y=[here], mode="markers+text", text=[quantity(here)], textposition="top center",
+                name=_("now"), cliponaxis=False, marker={"size": 13, "color": style.ORANGE}, **at,
+            )
         )  # fmt: skip
-        fig.add_scatter(
-            x=[state.running], y=[here], mode="markers+text", text=[quantity(here)], row=1, col=column,
-            textposition="top center", name=_("now"), showlegend=column == 1, cliponaxis=False,
-            marker={"size": 13, "color": style.ORANGE},
-        )  # fmt: skip
-        fig.update_yaxes(title_text=title, range=[0, 1.15 * max(values)], row=1, col=column)
-        title = _("Orders in one round (sequences in one pass)")
-        fig.update_xaxes(title_text=title, range=[0, 1.06 * most], row=1, col=column)
-    return fig.update_layout(template=style.NAME, height=330)
+        axes[f"xaxis{number}"] = {
+            "title": {"text": _("Orders in one round (sequences in one pass)")}, "range": [0, 1.06 * most],
+            "domain": [0.57 * place, 0.57 * place + 0.43], "anchor": f"y{number}",
+        }  # fmt: skip
+        axes[f"yaxis{number}"] = {
+            "title": {"text": title}, "range": [0, 1.15 * max(values)], "anchor": f"x{number}"
+        }  # fmt: skip
+    return style.figure(data=data, height=330, **axes)

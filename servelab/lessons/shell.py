@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import warnings
 from types import TracebackType
 from typing import Any
@@ -48,17 +47,8 @@ def hush() -> None:
         os.environ.setdefault(name, value)
 
 
-def quicken() -> None:
-    """Spare the kernel four seconds: plotly's renderers import nbformat, which imports jsonschema, which would
-    build 39 grammars to check the syntax of IRIs. Nothing in a notebook asks for that, and jsonschema does
-    without the package where it is not installed."""
-    if "rfc3987_syntax" not in sys.modules:
-        sys.modules["rfc3987_syntax"] = None
-
-
 def prepare() -> None:
     """Everything at once, with the figures' look."""
-    quicken()
     from servelab.figures import style
 
     catch_errors()

@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 from servelab.errors import ServelabError
 from servelab.i18n import _
 
-
 GREEDY = 1e-5
 """Below this temperature the engine takes the likeliest token (vLLM's own bound)."""
 

@@ -230,6 +230,7 @@ def stall(bench: Bench, requests: int) -> None:
     bench.data["stall"] = {
         **STALL,
         "requests": requests,
+        "at": at,
         "analytic_p99_s": round(right, 4),
         "intended_p99_s": round(summary.e2e.p99, 4),
         "sent_p99_s": round(summary.e2e_sent.p99, 4),

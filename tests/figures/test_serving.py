@@ -23,9 +23,11 @@ def test_jobs_keep_their_order_and_may_lack_a_ceiling():
     assert len(serving.jobs({"read": 1.0}, {"read": 2.0}).data) == 3
 
 
-def test_floors_are_milliseconds():
+def test_floors_are_multiples_of_the_shortest():
     fig = serving.floors(1.5, 1.0, 0.05, 0.025)
-    assert list(fig.data[0].x) == [1500.0, 50.0] and list(fig.data[1].x) == [1000.0, 25.0]
+    assert list(fig.data[0].x) == [1.5, 2.0]
+    assert "1,500 ms" in fig.data[1].text[0] and "25 ms" in fig.data[1].text[1]
+    assert fig.layout.shapes[0].x0 == 1
 
 
 def test_passes_draw_measured_and_modelled_and_the_double():
