@@ -2,6 +2,8 @@
 PYTHON ?= python3
 LANGUAGE ?= en
 BIN := .venv/bin
+# Engines import thousands of modules in several processes: keep what Python compiled.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: lab test setup bench upgrade lint
 

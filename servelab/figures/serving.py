@@ -171,7 +171,7 @@ def _box(fig: go.Figure, x: float, y: float, text: str, color: str, tall: float 
         fillcolor=style.fade(color, 0.16 if color == style.ORANGE else 0.07),
     )  # fmt: skip
     head, colon, rest = text.partition("：" if "：" in text else ":")
-    shown = f"<b>{head}</b><br>{wrap(rest.strip(), 46)}" if colon else wrap(text, 44)
+    shown = f"<b>{head}</b><br>{wrap(rest.strip(), 52)}" if colon else wrap(text, 50)
     fig.add_annotation(x=x, y=y, text=shown, font={"size": 12}, showarrow=False)
 
 

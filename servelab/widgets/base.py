@@ -1,21 +1,24 @@
 """Explorers: controls beside figures that change with them, or the same figures standing still.
 
-With a live frontend an explorer is ipywidgets over plotly `FigureWidget`s that are changed in place; only what
-differs from the last drawing travels to the page. With `SERVELAB_STATIC` set (a CI run, a web page, a PDF) it
-is the same figures at their defaults, with one line that says what the controls stand at.
+With a live frontend an explorer is ipywidgets over one widget that draws all its views with plotly.js (a
+`FigureWidget` would send its own five megabytes of it for every figure). With `SERVELAB_STATIC` set (a CI run, a
+web page, a PDF) it is the same figures at their defaults, with one line that says what the controls stand at.
 """
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import anywidget
 import ipywidgets as widgets
-import numpy as np
 import plotly.graph_objects as go
+import traitlets
 from IPython.display import HTML, display
+from plotly.io.json import to_json_plotly
+from plotly.offline import get_plotlyjs
 
 from servelab.errors import ServelabError
 from servelab.figures import style
@@ -51,25 +54,37 @@ def switch(label: str, value: bool) -> widgets.Checkbox:
     return widgets.Checkbox(value=value, description=label, indent=False)
 
 
-class Fit(anywidget.AnyWidget):
-    """An invisible line that tells the figures beside it to fit whenever the page gives them another width.
+class Views(anywidget.AnyWidget):
+    """Figures side by side in the page, all given anew at each change: `views.js` redraws what differs."""
 
-    A `FigureWidget` is drawn before it stands in the page, 700 pixels wide, and listens to the window only.
-    """
-
-    _esm = """
-    export default {
-      render({ el }) {
-        const fit = () => requestAnimationFrame(() => window.dispatchEvent(new Event("resize")));
-        const observer = new ResizeObserver(fit);
-        observer.observe(el);
-        return () => observer.disconnect();
-      },
-    };
-    """
+    _esm = Path(__file__).with_name("views.js")
     _css = """
+    .servelab-views {
+        display: grid;
+        grid-template-columns: repeat(auto-fit, minmax(max(300px, var(--servelab-column)), 1fr));
+    }
     .servelab-views > * { min-width: 0; overflow: hidden; }
     """
+    columns = traitlets.Int(1).tag(sync=True)
+    template = traitlets.Unicode().tag(sync=True)
+    figures = traitlets.Unicode("[]").tag(sync=True)
+
+    def __init__(self, figures: Sequence[go.Figure], columns: int):
+        super().__init__(columns=columns, template=to_json_plotly(style.template()), layout={"width": "100%"})
+        self.show(figures)
+        self.on_msg(self._asked)
+
+    def show(self, figures: Sequence[go.Figure]) -> None:
+        """Draw these; as many as the widget was made with, or not."""
+        drawn = [figure.to_plotly_json() for figure in figures]
+        for one in drawn:
+            one["layout"].pop("template", None)
+        self.figures = to_json_plotly(drawn)
+
+    def _asked(self, _widget: Any, message: Any, _buffers: Any) -> None:
+        """The page has no plotly.js yet."""
+        if message == "plotly":
+            self.send("plotly", [get_plotlyjs().encode()])
 
 
 class Explorer:
@@ -98,8 +113,8 @@ class Explorer:
         self.say = say
         self.columns = columns
         self.defaults = self.values
-        self.views: list[go.FigureWidget] = []
-        self._shown: list[go.Figure] = []
+        self.views: list[go.Figure] = []
+        self._page: Views | None = None
         self._note = widgets.HTML()
         self._box: widgets.Widget | None = None
 
@@ -128,22 +143,14 @@ class Explorer:
     def live(self) -> widgets.Widget:
         """The widget: controls above, figures below. Made once; later calls return the same."""
         if self._box is None:
-            self._shown = self.figures(**self.values)
-            self.views = [go.FigureWidget(figure) for figure in self._shown]
+            self.views = self.figures(**self.values)
+            self._page = Views(self.views, self.columns)
             if self.say:
                 self._note.value = self.say(**self.values)
             for control in self.controls.values():
                 control.observe(self._changed, names="value")
-            for view in self.views:
-                view._config = {**view._config, "responsive": True}
-            # As many columns as asked for, fewer where the page is narrow.
-            widest = f"minmax(max(300px, {100 / self.columns - 2:.0f}%), 1fr)"
-            grid = widgets.GridBox(
-                self.views, layout={"grid_template_columns": f"repeat(auto-fit, {widest})", "width": "100%"}
-            ).add_class("servelab-views")
             panel = widgets.HBox(list(self.controls.values()), layout={"flex_flow": "row wrap", "grid_gap": "0 24px"})
-            fit = Fit(layout={"width": "100%", "height": "0"})
-            self._box = widgets.VBox([panel, fit, grid, self._note], layout={"width": "100%"})
+            self._box = widgets.VBox([panel, self._page, self._note], layout={"width": "100%"})
             self._box.add_class("servelab-explorer")
         return self._box
 
@@ -155,9 +162,8 @@ class Explorer:
         except ServelabError as error:
             self._note.value = f'<span style="color:{style.ORANGE}">{html.escape(str(error))}</span>'
             return
-        for view, old, new in zip(self.views, self._shown, drawn, strict=True):
-            change(view, old, new)
-        self._shown = drawn
+        self.views = drawn
+        self._page.show(drawn)
         self._note.value = note
 
     def _changed(self, _event: Any) -> None:
@@ -170,41 +176,6 @@ class Explorer:
             display(HTML(f"<p>{self.caption()}</p>"))
         else:
             display(self.live())
-
-
-def change(view: go.FigureWidget, old: go.Figure, new: go.Figure) -> None:
-    """Turn `view`, which shows `old`, into `new` in one message that holds the differences only.
-
-    The learner's zoom and hidden legend entries stay, unless the figure itself fixes them.
-    """
-    with view.batch_update():
-        if [t.type for t in old.data] == [t.type for t in new.data]:
-            for trace, before, after in zip(view.data, old.data, new.data, strict=True):
-                for path, value in differences(before.to_plotly_json(), after.to_plotly_json()):
-                    trace[path] = value
-        else:
-            view.data = ()
-            view.add_traces(new.data)
-        for path, value in differences(old.layout.to_plotly_json(), new.layout.to_plotly_json()):
-            view.layout[path] = value
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted path, new value) of everything that changed; None where a property is gone."""
-    for key in [*new, *(k for k in old if k not in new)]:
-        if key == "template":
-            continue
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            yield from differences(before, after, f"{path}{key}.")
-        elif not _same(before, after):
-            yield f"{path}{key}", after
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
-        return one is not None and other is not None and np.array_equal(one, other)
-    return type(one) is type(other) and one == other
 
 
 def _label(control: widgets.Widget) -> str:

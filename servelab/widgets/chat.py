@@ -38,9 +38,7 @@ class Chat:
         client = self.server.client()
         asked = [*self.messages, {"role": "user", "content": question}]
         self.messages = [*asked, {"role": "assistant", "content": ""}]
-        stream = client.chat.completions.create(
-            model=self.server.model, messages=asked, stream=True, **self.settings
-        )
+        stream = client.chat.completions.create(model=self.server.model, messages=asked, stream=True, **self.settings)
         for chunk in stream:
             if chunk.choices:
                 self.messages[-1]["content"] += chunk.choices[0].delta.content or ""

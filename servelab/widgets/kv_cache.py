@@ -67,8 +67,12 @@ def kv_cache(
         if left <= 0:
             return told + " " + _("The weights alone do not fit into {memory} GiB.").format(memory=memory)
         fits = theory.pool(left, each, block).fits(length)
-        return told + " " + _("Beside the weights, {memory} GiB have room for {fits:,} such sequences.").format(
-            memory=memory, fits=fits
+        return (
+            told
+            + " "
+            + _("Beside the weights, {memory} GiB have room for {fits:,} such sequences.").format(
+                memory=memory, fits=fits
+            )
         )
 
     shared = {

@@ -40,7 +40,8 @@ def restaurant(recipes_s: float, dish_s: float, cooks: int = 2, dishes: int = 32
             "space": _("The counter (the KV cache) keeps the round from growing."),
             "batch": _("The batch limit keeps the round from growing."),
         }[here.held_by]
-        last = _("The last guest gets a first dish after {seconds:.1f} s.").format(seconds=here.last_wait_s)
+        last = _("Every guest orders {dishes} dishes; the last one gets the first of them after {seconds:.1f} s.")
+        last = last.format(dishes=dishes, seconds=here.last_wait_s)
         return f"{waits} {held} {last}"
 
     return Explorer(

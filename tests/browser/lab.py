@@ -27,6 +27,8 @@ HARMLESS = (
     re.compile(r"Failed to load resource.*404.*/lab/api/workspaces/"),
     # The course switches the server's language-server extension off; the page asks for its status and goes without.
     re.compile(r"Failed to load resource.*404.*/lsp/status"),
+    # JupyterLab takes its splash screen away twice when themes change quickly; the second time it is gone already.
+    re.compile(r"removeChild.*\n\s+at \S+/jlab_core\."),
 )
 
 
@@ -209,15 +211,18 @@ def _watch(session: Session) -> None:
         if parts.scheme not in ("data", "blob", "about") and parts.hostname not in HERE:
             session.strangers.append(url)
 
-    def console(message) -> None:
-        text = f"{message.text} {message.location.get('url', '')}"
-        if message.type == "error" and not any(known.search(text) for known in HARMLESS):
+    def complaint(text: str) -> None:
+        if not any(known.search(text) for known in HARMLESS):
             session.errors.append(text)
+
+    def console(message) -> None:
+        if message.type == "error":
+            complaint(f"{message.text} {message.location.get('url', '')}")
 
     session.page.on("request", lambda r: request(r.url))
     session.page.on("websocket", lambda w: request(w.url))
     session.page.on("console", console)
-    session.page.on("pageerror", lambda e: session.errors.append(f"uncaught: {e}"))
+    session.page.on("pageerror", lambda e: complaint(f"uncaught: {e.stack or e}"))
 
 
 def _free_port() -> int:

@@ -59,13 +59,13 @@ def test_lesson_layer_in_a_page(small, tmp_path):
         area = explorer.locator(".jp-OutputArea-output").last.bounding_box()["width"]
         assert widths[0] <= area and widths[0] + widths[1] <= area
 
-        asked = session.cell(2)
+        asked = session.cell(2).locator(".jp-OutputArea")
         asked.get_by_role("radio").first.check()
         asked.get_by_role("button", name="Answer").click()
         asked.get_by_text("Yes: b.").wait_for()
         assert asked.get_by_text("No: a.").is_visible()
 
-        guessed = session.cell(3)
+        guessed = session.cell(3).locator(".jp-OutputArea")
         guessed.get_by_role("textbox", name="How many?").fill("1,200")
         guessed.get_by_role("button", name="Commit").click()
         guessed.get_by_text("1,200 tokens").wait_for()

@@ -1,3 +1,5 @@
+import json
+
 import ipywidgets
 import numpy as np
 import plotly.graph_objects as go
@@ -37,7 +39,6 @@ def shown(monkeypatch):
 def test_static_figures_are_plain_and_stand_at_the_defaults():
     made = explorer()
     made.controls["batch"].value = 8
-    assert not any(isinstance(f, go.FigureWidget) for f in made.figures())
     assert made.figure().data[0].y[-1] == 4
     assert made.figure(batch=2).data[0].y[-1] == 2
 
@@ -64,51 +65,50 @@ def test_with_a_frontend_it_shows_one_widget(monkeypatch, shown):
     assert isinstance(shown[0], ipywidgets.Widget)
 
 
-def test_a_control_changes_every_view_in_place():
+def sent(made: Explorer) -> list[dict]:
+    """What the page was given to draw."""
+    return json.loads(made._page.figures)
+
+
+def test_a_control_changes_every_view_of_the_same_widget():
     made = explorer(say=lambda batch, ideal: f"{batch} at once.")
-    made.live()
-    views = list(made.views)
+    box, page = made.live(), made._page
     made.controls["batch"].value = 8
-    assert made.views == views
-    assert views[0].data[0].y[-1] == 8
-    assert views[0].layout.shapes[0].y0 == 8
-    assert views[0].layout.annotations[0].text == "limit 8"
-    assert list(views[1].data[0].y) == [8]
+    assert made.live() is box and made._page is page
+    first, second = made.views
+    assert first.data[0].y[-1] == 8 and first.layout.annotations[0].text == "limit 8"
+    assert list(second.data[0].y) == [8]
     assert made._note.value == "8 at once."
+    assert sent(made)[0]["layout"]["shapes"][0]["y0"] == 8
+    assert sent(made)[1]["data"][0]["y"] == [8]
 
 
-def test_traces_and_settings_come_and_go():
+def test_traces_come_and_go():
     made = explorer()
     made.live()
     made.controls["ideal"].value = True
-    assert len(made.views[0].data) == 2
+    assert len(sent(made)[0]["data"]) == 2
     made.controls["ideal"].value = False
-    assert len(made.views[0].data) == 1
+    assert len(sent(made)[0]["data"]) == 1
 
 
-def test_live_view_equals_the_figure_drawn_from_scratch():
+def test_the_template_travels_once_and_not_with_every_drawing():
     made = explorer()
     made.live()
-    for batch, ideal in [(8, False), (1, True), (2, True), (2, False)]:
-        made.controls["batch"].value = batch
-        made.controls["ideal"].value = ideal
-        for view, fresh in zip(made.views, made.figures(batch=batch, ideal=ideal), strict=True):
-            assert not list(base.differences(plain(view), plain(fresh)))
+    assert all("template" not in one["layout"] for one in sent(made))
+    assert json.loads(made._page.template)["layout"]["colorway"] == list(style.template().layout.colorway)
 
 
-def plain(figure: go.Figure) -> dict:
-    found = figure.to_plotly_json()
-    for trace in found["data"]:
-        trace.pop("uid", None)
-    return {"layout": found["layout"], **{f"trace{n}": t for n, t in enumerate(found["data"])}}
-
-
-def test_only_differences_travel():
+def test_the_page_is_given_plotly_only_when_it_asks(monkeypatch):
     made = explorer()
-    old, new = made.figures(batch=4)[0], made.figures(batch=8)[0]
-    assert {path for path, _ in base.differences(old.data[0].to_plotly_json(), new.data[0].to_plotly_json())} == {"y"}
-    changed = {path for path, _ in base.differences(old.layout.to_plotly_json(), new.layout.to_plotly_json())}
-    assert changed == {"shapes", "annotations"}
+    made.live()
+    given = []
+    monkeypatch.setattr(made._page, "send", lambda message, buffers: given.append((message, buffers)))
+    made._page._asked(made._page, "something else", [])
+    assert given == []
+    made._page._asked(made._page, "plotly", [])
+    ((message, (library,)),) = given
+    assert message == "plotly" and b"window.Plotly = Plotly" in library
 
 
 def test_a_failing_draw_is_told_under_the_last_figures():
@@ -124,14 +124,6 @@ def test_a_failing_draw_is_told_under_the_last_figures():
     assert list(made.views[0].data[0].y) == [1]
     made.controls["n"].value = 1
     assert made._note.value == ""
-
-
-def test_differences_names_what_changed_and_what_is_gone():
-    old = {"a": 1, "b": {"c": np.array([1, 2]), "d": 2}, "e": 3, "template": {"x": 1}}
-    new = {"a": 1, "b": {"c": np.array([1, 3]), "d": 2}, "f": 4, "template": {"x": 2}}
-    found = dict(base.differences(old, new))
-    assert found.keys() == {"b.c", "f", "e"}
-    assert found["e"] is None
 
 
 def test_controls_have_the_asked_for_values():
