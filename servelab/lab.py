@@ -35,6 +35,11 @@ UNUSED_EXTENSIONS = (
     "nbgrader.server_extensions.formgrader",
     "notebook",
 )
+# Parts of the page that are an instructor's; a learner keeps nbgrader's Validate button.
+UNUSED_PLUGINS = tuple(
+    f"@jupyter/nbgrader:{part}"
+    for part in ("assignment-list", "course-list", "create-assignment", "formgrader", "menu")
+)
 JUPYTER_LOCALES = {"en": "default"}
 SETTINGS = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -94,6 +99,15 @@ def write_settings(language: str) -> Path:
     return folder
 
 
+def write_page_config() -> Path:
+    """A configuration folder for Jupyter that leaves the instructor's parts out of the page."""
+    folder = home() / "lab" / "config"
+    path = folder / "labconfig" / "page_config.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"disabledExtensions": dict.fromkeys(UNUSED_PLUGINS, True)}, indent=1))
+    return folder
+
+
 def choose_port(port: int | None) -> int:
     """The asked-for port, or the first usual one if it is free, or any free one.
 
@@ -139,6 +153,9 @@ def start(folder: Path, language: str, port: int | None = None, page: str = "0_s
     env = os.environ | {
         "SERVELAB_OWNER": str(os.getpid()),
         "SERVELAB_LANGUAGE": language,
+        "JUPYTER_CONFIG_PATH": os.pathsep.join(
+            filter(None, (str(write_page_config()), os.environ.get("JUPYTER_CONFIG_PATH")))
+        ),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
     }
     with log.open("w") as out:

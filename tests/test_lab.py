@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -33,6 +34,11 @@ def test_it_answers_at_its_address_in_its_language_and_ends(folder):
         assert lab.running() == session.url
         with urllib.request.urlopen(session.url, timeout=60) as page:
             assert page.status == 200 and page.url.split("?")[0] == session.url.split("?")[0]
+            config = json.loads(
+                re.search(r'id="jupyter-config-data"[^>]*>(.*?)</script>', page.read().decode(), re.S)[1]
+            )
+        assert set(lab.UNUSED_PLUGINS) <= set(config["disabledExtensions"])
+        assert "@jupyter/nbgrader:validate-assignment" not in config["disabledExtensions"]
         base, token = session.url.split("/lab/")[0], session.url.split("token=")[1]
         plugin = "@jupyterlab/translation-extension:plugin"
         with urllib.request.urlopen(f"{base}/lab/api/settings/{plugin}?token={token}", timeout=60) as answer:

@@ -52,9 +52,7 @@ def residual(sweep: pd.DataFrame, model: StepModel, *, prompt_tokens: float, out
     """How far each measurement lies from the model, in percent of the model: throughput and TPOT."""
     rate = model.throughput(sweep.concurrency, prompt_tokens, output_tokens)
     step = model.tpot_s(sweep.concurrency)
-    fig = style.figure(
-        _("Concurrency (requests)"), _("Measured over modelled, minus 1 (%)"), barmode="group", height=300
-    )
+    fig = style.figure(_("Concurrency (requests)"), _("Above the model (%)"), barmode="group", height=300)
     labels = [str(c) for c in sweep.concurrency]
     for name, ratio, color in ((_("throughput"), sweep.tok_s / rate, 0), (_("TPOT"), sweep.tpot_s / step, 2)):
         fig.add_bar(x=labels, y=(np.asarray(ratio) - 1) * 100, name=name, marker_color=style.colour(color))

@@ -85,6 +85,7 @@ def distribution(
         look = style.mark("measured", name or vocabulary()[metric].name, color=place)
         look["line"]["shape"] = "hv"
         fig.add_scatter(x=values, y=share, **look | {"mode": "lines"})
+    fig.update_layout(showlegend=True)
     fig.update_yaxes(range=[0, 1.02], tickformat=".0%")
     fig.update_xaxes(**{"type": "log"} if log else {"rangemode": "tozero"})
     bound = getattr(slo, metric, None) if slo else None

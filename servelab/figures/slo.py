@@ -83,7 +83,7 @@ def implied(targets: Targets, lengths: np.ndarray, reached_tok_s: float | None =
         marker={"size": 12, "symbol": "star", "color": style.PURPLE}, name=_("the only length that meets both exactly"),
     )  # fmt: skip
     if reached_tok_s:
-        line = style.mark("measured", _("this machine's best"), color=2) | {"mode": "lines"}
+        line = style.mark("measured", _("this machine"), color=2) | {"mode": "lines"}
         fig.add_scatter(x=lengths, y=np.full(len(lengths), reached_tok_s), **line)
     return fig.update_xaxes(type="log").update_yaxes(type="log")
 
