@@ -203,7 +203,7 @@ def _ps() -> None:
 
     table = Table()
     for column in (_("name"), _("state"), _("address"), _("pid"), _("memory"), _("up"), _("used by")):
-        table.add_column(column)
+        table.add_column(column, overflow="fold", no_wrap=column == _("address"))
     found = process.states()
     for one in found:
         pids = sorted({user["pid"] for user in process.users(one)})

@@ -98,7 +98,7 @@ def _drawn(nb: NotebookNode) -> tuple[NotebookNode, int]:
             figures += 1
             div = plotly.io.to_html(
                 {"data": figure["data"], "layout": figure["layout"]},
-                config=figure.get("config"),
+                config={"displaylogo": False, "displayModeBar": False, **figure.get("config", {})},
                 full_html=False,
                 include_plotlyjs=False,
                 validate=False,
