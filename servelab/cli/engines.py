@@ -203,14 +203,14 @@ def _ps() -> None:
 
     table = Table()
     for column in (_("name"), _("state"), _("address"), _("pid"), _("memory"), _("up"), _("used by")):
-        table.add_column(column, overflow="fold", no_wrap=column == _("address"))
+        table.add_column(column)
     found = process.states()
     for one in found:
         pids = sorted({user["pid"] for user in process.users(one)})
         table.add_row(
             one["name"],
             one["phase"],
-            one["url"],
+            one["url"].removeprefix("http://"),
             str((one["engine"] or {}).get("pid", "-")),
             f"{process.memory_bytes(one) / 2**30:.1f} GiB" if one["engine"] else "-",
             _("{minutes:.0f} min").format(minutes=(time.time() - one["started"]) / 60),
