@@ -216,7 +216,7 @@ def _reveal_choice(asked: Predict, measured: Any, _kind: str) -> Reveal:
         for number, option in enumerate(asked.spec.choices)
     ]
     guess = asked.entry.get("guess")
-    answer = asked.spec.choices[right].text
+    answer = asked.spec.choices[right].text.rstrip(".。")
     if guess is None:
         chosen, good = None, None
         words = _("No guess was made. It is: {answer}. Next time, commit first: it pays.").format(answer=answer)
@@ -224,7 +224,7 @@ def _reveal_choice(asked: Predict, measured: Any, _kind: str) -> Reveal:
         chosen = asked.position(guess)
         good = chosen == right
         told = _("Right: {answer}.") if good else _("You said: {guess}. It is: {answer}.")
-        words = told.format(answer=answer, guess=asked.spec.choices[chosen].text)
+        words = told.format(answer=answer, guess=asked.spec.choices[chosen].text.rstrip(".。"))
     _store(asked, measured=asked.spec.choices[right].value, right=good)
     reasons = any(option.why for option in asked.spec.choices)
     return Reveal(words, good, None, None, page.verdicts(choices, chosen) if reasons else "")

@@ -20,6 +20,7 @@ from typing import Literal
 from servelab.course import Model
 from servelab.errors import ServelabError
 from servelab.i18n import _
+from servelab.theory.kv_cache import token_bytes
 
 Limit = Literal["compute", "memory"]
 
@@ -52,7 +53,7 @@ def matrix_weights(model: Model) -> int:
 
 def kv_bytes_per_token(model: Model, bytes_per_number: float = 4) -> float:
     """Bytes one token leaves in the KV cache: a key and a value per layer and KV head."""
-    return 2 * model.layers * model.kv_heads * model.head_dim * bytes_per_number
+    return float(token_bytes(model.layers, model.kv_heads, model.head_dim, bytes_per_number))
 
 
 def forward(

@@ -104,4 +104,4 @@ def _stop_engines() -> None:
 
     assert "SERVELAB_HOME" in os.environ
     for server in running():
-        server.stop()
+        server.stop(force=True)  # its user is the kernel that the page still holds
