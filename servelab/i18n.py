@@ -7,6 +7,7 @@ English is the source. `assets/locale/<language>/servelab.po` holds the package'
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from functools import lru_cache
 
 import polib
@@ -60,3 +61,13 @@ def translate(text: str, domain: str = "servelab", context: str | None = None, l
 def _(text: str) -> str:
     """A string of the package in the learner's language. Call it with a literal: extraction reads the source."""
     return translate(text)
+
+
+def sentences(*texts: str) -> str:
+    """Sentences in a row, with the gap that the learner's language puts between them (Chinese: none)."""
+    return ("" if language() == "zh_TW" else " ").join(texts)
+
+
+def listed(texts: Iterable[str]) -> str:
+    """An enumeration, with the comma that the learner's language uses."""
+    return ("、" if language() == "zh_TW" else ", ").join(texts)

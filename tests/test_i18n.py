@@ -38,3 +38,10 @@ def test_an_unknown_language_is_one_sentence(monkeypatch):
 def test_english_is_the_source_and_an_unknown_text_stays():
     assert i18n.translate("no such text", lang="zh_TW") == "no such text"
     assert i18n.catalogue("en", "servelab") == {}
+
+
+@pytest.mark.parametrize(("lang", "together", "items"), [("en", "A. B.", "a, b"), ("zh_TW", "A.B.", "a、b")])
+def test_each_language_has_its_own_gaps_and_commas(monkeypatch, lang, together, items):
+    monkeypatch.setenv("SERVELAB_LANGUAGE", lang)
+    assert i18n.sentences("A.", "B.") == together
+    assert i18n.listed(["a", "b"]) == items

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from servelab import course
 from servelab.figures import lessons as figures
-from servelab.i18n import _
+from servelab.i18n import _, listed
 from servelab.lessons import page
 from servelab.lessons.progress import Progress, Standing
 
@@ -57,7 +57,7 @@ def running() -> str:
     from servelab.engines import running as servers
 
     up = [_("{name} (port {port})").format(name=s.name, port=s.port) for s in servers()]
-    return ", ".join(up) or _("no server; a cell starts one when it needs it")
+    return listed(up) or _("no server; a cell starts one when it needs it")
 
 
 def steps(standing: Standing) -> str:
@@ -69,7 +69,7 @@ def steps(standing: Standing) -> str:
         (_("questions {done} of {all}"), standing.questions),
         (_("exercises {done} of {all}"), standing.exercises),
     )
-    return ", ".join(text.format(done=done, all=total) for text, (done, total) in kinds if total)
+    return listed(text.format(done=done, all=total) for text, (done, total) in kinds if total)
 
 
 def overall(standings: list[Standing]) -> str:

@@ -22,6 +22,7 @@ from plotly.offline import get_plotlyjs
 
 from servelab.errors import ServelabError
 from servelab.figures import style
+from servelab.i18n import listed
 from servelab.progress import is_static
 
 LABEL = {"description_width": "initial"}
@@ -135,9 +136,7 @@ class Explorer:
     def caption(self, **changes: Any) -> str:
         """The line (HTML) under the static figures: what the controls stand at, and what `say` says."""
         values = {**self.defaults, **changes}
-        settings = ", ".join(
-            f"{_label(self.controls[n])} <b>{_shown(self.controls[n], v)}</b>" for n, v in values.items()
-        )
+        settings = listed(f"{_label(self.controls[n])} <b>{_shown(self.controls[n], v)}</b>" for n, v in values.items())
         return settings + (f"<br>{self.say(**values)}" if self.say else "")
 
     def live(self) -> widgets.Widget:

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from servelab.figures import batching as figures
-from servelab.i18n import _
+from servelab.i18n import _, sentences
 from servelab.theory.batching import StepModel
 from servelab.widgets.base import Explorer, slider, steps
 
@@ -66,7 +66,8 @@ def batching(
         )
         room = capacity(prompt, output)
         if room is not None and batch > room:
-            told += " " + _("The KV cache holds {room:.0f} such requests: the others would wait.").format(room=room)
+            waits = _("The KV cache holds {room:.0f} such requests: the others would wait.").format(room=room)
+            told = sentences(told, waits)
         return told
 
     controls = {

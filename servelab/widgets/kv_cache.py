@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from servelab import course
 from servelab.figures import kv_cache as figures
-from servelab.i18n import _
+from servelab.i18n import _, sentences
 from servelab.theory import kv_cache as theory
 from servelab.widgets.base import Explorer, choice, steps
 
@@ -65,15 +65,10 @@ def kv_cache(
             each=each, batch=batch, length=length, cache=cache / GIB, waste=100 * float(theory.waste(length, block))
         )
         if left <= 0:
-            return told + " " + _("The weights alone do not fit into {memory} GiB.").format(memory=memory)
+            return sentences(told, _("The weights alone do not fit into {memory} GiB.").format(memory=memory))
         fits = theory.pool(left, each, block).fits(length)
-        return (
-            told
-            + " "
-            + _("Beside the weights, {memory} GiB have room for {fits:,} such sequences.").format(
-                memory=memory, fits=fits
-            )
-        )
+        room = _("Beside the weights, {memory} GiB have room for {fits:,} such sequences.")
+        return sentences(told, room.format(memory=memory, fits=fits))
 
     shared = {
         _("the model's own"): "own",
