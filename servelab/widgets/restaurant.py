@@ -5,7 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from servelab.figures import serving
-from servelab.i18n import _
+from servelab.i18n import _, sentences
 from servelab.theory.kitchen import Kitchen
 from servelab.widgets.base import Explorer, slider, steps
 
@@ -42,7 +42,7 @@ def restaurant(recipes_s: float, dish_s: float, cooks: int = 2, dishes: int = 32
         }[here.held_by]
         last = _("Every guest orders {dishes} dishes; the last one gets the first of them after {seconds:.1f} s.")
         last = last.format(dishes=dishes, seconds=here.last_wait_s)
-        return f"{waits} {held} {last}"
+        return sentences(waits, held, last)
 
     return Explorer(
         {
