@@ -100,6 +100,11 @@ def is_running(one: State | None) -> bool:
     return one is not None and one["phase"] in RUNNING and alive(one["keeper"])
 
 
+def is_leaving(one: State) -> bool:
+    """True while a keeper clears away a server that was asked to stop, or whose engine has just died."""
+    return one["phase"] == "stopping" or (one["phase"] == "ready" and not alive(one["engine"]))
+
+
 def users(one: State) -> list[Mark]:
     """The processes that hold the server now."""
     return [user for user in one["users"].values() if alive(user)]
@@ -163,6 +168,9 @@ def start(spec: Spec, line: Progress, timeout_s: float = 900.0) -> tuple[State, 
     with locked(f"server-{name}", waiting):
         for attempt in range(3):
             running = next((s for s in states() if s["name"] == name), None)
+            if running and is_leaving(running):
+                _settle(name)
+                running = None
             if running and running["key"] != spec.key:
                 text = _("A server named {name} runs with another configuration: stop it with `servelab stop {name}`.")
                 raise ServelabError(text.format(name=name))
@@ -386,6 +394,12 @@ def _end(name: str) -> None:
         one = state(name)
     if one and one["phase"] in RUNNING:
         _sweep(one)
+
+
+def _settle(name: str) -> None:
+    """Wait until the keeper of a server that leaves is done."""
+    while is_running(state(name)):
+        time.sleep(0.05)
 
 
 @contextlib.contextmanager

@@ -151,7 +151,9 @@ class Server:
 
     def _is_mine(self) -> bool:
         now = process.state(self.name)
-        return process.is_running(now) and now["started"] == self._state["started"]
+        if not process.is_running(now) or now["started"] != self._state["started"]:
+            return False
+        return not process.is_leaving(now)
 
     def _require(self) -> None:
         if self._is_mine():

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -328,3 +329,14 @@ def test_the_command_in_a_terminal_ends_its_server(home):
     terminal.send_signal(signal.SIGINT)
     terminal.wait()
     assert not running() and not marked(home)
+
+
+def test_a_server_that_is_leaving_is_not_joined(home):
+    server = start()
+    os.kill(process.state(server.name)["keeper"]["pid"], signal.SIGSTOP)  # its keeper cannot tidy up yet
+    os.kill(server.pid, signal.SIGKILL)
+    assert until(lambda: process.is_leaving(process.state(server.name)))
+    assert not server.health()
+    threading.Timer(1.0, os.kill, (process.state(server.name)["keeper"]["pid"], signal.SIGCONT)).start()
+    again = start()
+    assert not again.reused and again.health()
