@@ -85,7 +85,7 @@ def scorecard(rows: Sequence[Mapping[str, object]]) -> go.Figure:
     cost = _("cost per million tokens")
     if prices:
         at_price = " / ".join(f"{price:.2f}" for price in prices)
-        cost = _("cost per million tokens (at {price} an hour)").format(price=at_price)
+        cost = _("cost per million tokens<br>(at {price} an hour)").format(price=at_price)
     panels = (
         ("throughput_tok_s", _("throughput (tokens/s)"), True, 1),
         ("ttft_p50_s", _("TTFT p50, p99 (s)"), False, 1),
