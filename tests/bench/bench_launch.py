@@ -20,7 +20,7 @@ from servelab.paths import ROOT, home
 CONCURRENCY = (1, 8, 32)
 PROMPT_TOKENS = 64
 OUTPUT_TOKENS = {1: 32, 8: 32, 32: 32}
-ROUNDS = 3
+ROUNDS = 2
 AIM = 1.5
 
 
