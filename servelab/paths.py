@@ -13,6 +13,7 @@ LOCALE = ASSETS / "locale"
 RECORDS = ASSETS / "records"
 COURSE_FILE = ROOT / "course.toml"
 WORKSPACE_MARKER = ".servelab-workspace"
+SKIPPED = "servelab_skipped"  # key in an output's metadata: what a notebook left out on this machine
 
 
 def home() -> Path:

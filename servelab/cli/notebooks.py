@@ -83,6 +83,9 @@ def _run(paths: list[Path], lang: str, effort: str, html: Path | None) -> bool:
                     markup=False,
                     highlight=False,
                 )
+            for sentence in one.skipped:
+                told = _("{notebook}: skipped: {what}").format(notebook=path.name, what=sentence)
+                console.print(told, style="yellow", markup=False, highlight=False)
             if html:
                 pages.write(one.notebook, html / f"{path.stem}.html", lang)
     console.print(_summary(runs))
@@ -97,12 +100,13 @@ def _summary(runs: list):
 
     table = Table()
     table.add_column(_("notebook"))
-    for title in (_("seconds"), _("cells"), _("exercises passed"), _("peak memory (MiB)")):
+    for title in (_("seconds"), _("cells"), _("exercises passed"), _("skipped"), _("peak memory (MiB)")):
         table.add_column(title, justify="right")
     table.add_column(_("result"))
     for one in runs:
         result = _("passed") if one.passed else _("failed at {cell}").format(cell=one.failures[0].cell)
-        numbers = (f"{one.seconds:.0f}", str(one.cells), str(one.exercises), f"{one.peak_bytes / 2**20:.0f}")
+        counts = (one.cells, one.exercises, len(one.skipped))
+        numbers = (f"{one.seconds:.0f}", *map(str, counts), f"{one.peak_bytes / 2**20:.0f}")
         table.add_row(one.path.stem, *numbers, result, style=None if one.passed else "red")
     return table
 

@@ -123,6 +123,19 @@ class Lesson:
             entry["exercises"].setdefault(exercise, {"passed": now()})
         print(_("{exercise}: the visible checks pass; hidden checks remain.").format(exercise=exercise))
 
+    def skip(self, what: str) -> None:
+        """Say that something cannot be done on this machine; a run counts it as skipped, never as passed.
+
+        Args:
+            what: one sentence: what is left out, and what it would take.
+        """
+        from IPython.display import display
+
+        from servelab.paths import SKIPPED
+
+        told = _("Skipped: {what}").format(what=what)
+        display({"text/plain": told}, raw=True, metadata={SKIPPED: what})
+
     def show(self, what: Any) -> None:
         """Display an explorer: live, or where nobody can move it, its figures at their defaults."""
         from IPython.display import display

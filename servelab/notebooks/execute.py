@@ -21,7 +21,7 @@ from servelab.errors import ServelabError
 from servelab.i18n import _
 from servelab.notebooks import source as sources
 from servelab.notebooks import translate
-from servelab.paths import ROOT, WORKSPACE_MARKER
+from servelab.paths import ROOT, SKIPPED, WORKSPACE_MARKER
 
 CELL_SECONDS = {"ci": 900, "full": 3600}
 ENGINE = "servelab"
@@ -63,6 +63,12 @@ class Run:
     peak_bytes: int = 0
     cells: int = 0
     exercises: int = 0
+
+    @property
+    def skipped(self) -> list[str]:
+        """What the notebook left out on this machine, in its own words."""
+        outputs = (output for cell in self.notebook.cells for output in cell.get("outputs", []))
+        return [output["metadata"][SKIPPED] for output in outputs if SKIPPED in output.get("metadata", {})]
 
     @property
     def passed(self) -> bool:

@@ -6,6 +6,7 @@ import os
 
 import nbformat
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from servelab.cli import notebooks as cli
@@ -70,6 +71,26 @@ def test_the_first_error_ends_a_notebook_and_is_told_in_one_line(tmp_path):
     assert (run.failures[0].cell, str(run.failures[0])) == ("bad", "ValueError: no")
 
 
+@pytest.fixture
+def app(monkeypatch):
+    """The command line with this subject's commands, on a wide terminal."""
+    monkeypatch.setenv("COLUMNS", "200")
+    app = typer.Typer()
+    cli.register(app)
+    return app
+
+
+def test_what_a_notebook_skips_is_counted_and_told(tmp_path, app):
+    opening = code("opening", "import servelab\nlesson = servelab.lesson('1.3')")
+    cells = [opening, code("gpu", "lesson.skip('it needs a GPU.')")]
+    path = write(tmp_path / "skips.ipynb", cells)
+    with execute.session() as workspace:
+        run = execute.run(path, workspace, "en", "ci")
+    assert run.passed and run.skipped == ["it needs a GPU."]
+    result = CliRunner().invoke(app, ["run", str(path)])
+    assert result.exit_code == 0 and "skips.ipynb: skipped: it needs a GPU." in result.output
+
+
 def test_a_sentence_for_people_is_told_as_it_is():
     assert str(execute.Failure("x", "ServelabError", "Do this.")) == "Do this."
     assert str(execute.Failure("x", "KeyboardInterrupt", "")) == "KeyboardInterrupt"
@@ -119,14 +140,9 @@ def test_a_notebook_in_a_workspace_keeps_its_own(tmp_path):
     assert execute.workspace_of(tmp_path.parent / "1.ipynb") is None
 
 
-def test_the_command_goes_on_after_a_failure_and_exits_with_one(tmp_path, monkeypatch):
-    import typer
-
-    app = typer.Typer()
-    cli.register(app)
+def test_the_command_goes_on_after_a_failure_and_exits_with_one(tmp_path, app):
     bad, good = write(tmp_path / "bad.ipynb", [code("bad", "1 / 0")]), write(tmp_path / "good.ipynb", [code("a", "1")])
     (tmp_path / "broken.ipynb").write_text("{")
-    monkeypatch.setenv("COLUMNS", "200")
     names = [str(bad), str(tmp_path / "broken.ipynb"), str(good), "--html", str(tmp_path / "pages")]
     result = CliRunner().invoke(app, ["run", *names])
     assert result.exit_code == 1
