@@ -297,8 +297,7 @@ def _require_port(port: int) -> int:
     ours = next((one["name"] for one in states() if one["port"] == port), None)
     if ours:
         text = _(
-            "Port {port} is taken by the server {name}: "
-            "choose another with `port`, or run `servelab stop {name}`."
+            "Port {port} is taken by the server {name}: choose another with `port`, or run `servelab stop {name}`."
         )
         raise ServelabError(text.format(port=port, name=ours))
     text = _("Port {port} is taken by {holder}. Choose another with `port`, or stop that program.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import weakref
 from dataclasses import dataclass
 from functools import cached_property
@@ -53,7 +54,9 @@ class Server:
         self.log_path = Path(state["log"])
         self.reused = reused
         self.ready_seconds: float | None = state.get("ready_seconds")
-        self._let_go = weakref.finalize(self, process.release, self.name, token) if token else None
+        self._let_go = weakref.finalize(self, _release_later, self.name, token) if token else None
+        if self._let_go:
+            self._let_go.atexit = False  # a process that ended holds nothing
 
     def __repr__(self) -> str:
         return f"<Server {self.name} at {self.url}, {'healthy' if self.health() else 'not running'}>"
@@ -66,8 +69,8 @@ class Server:
 
     def release(self) -> None:
         """Give the server back; it stays warm, and makes room when another one needs it."""
-        if self._let_go:
-            self._let_go()
+        if self._let_go and self._let_go.detach():
+            process.release(self.name, self._token)
 
     def stop(self, force: bool = False) -> None:
         """Stop the server and wait until nothing of it is left.
@@ -182,6 +185,12 @@ class Server:
             text = _("The server {name} refused the request ({status}): {reason}")
             raise ServelabError(text.format(name=self.name, status=answer.status_code, reason=_reason(answer)))
         return answer
+
+
+def _release_later(name: str, token: str) -> None:
+    """Release a forgotten handle, from a thread: garbage is collected anywhere, also where this very thread holds
+    the lock that releasing needs."""
+    threading.Thread(target=process.release, args=(name, token), daemon=True).start()
 
 
 def _reason(answer: httpx.Response) -> str:

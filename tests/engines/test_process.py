@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -329,6 +330,22 @@ def test_the_command_in_a_terminal_ends_its_server(home):
     terminal.send_signal(signal.SIGINT)
     terminal.wait()
     assert not running() and not marked(home)
+
+
+def test_a_handle_forgotten_while_the_state_is_locked_is_released_and_blocks_nothing(home):
+    kept, forgotten = start(), [start()]
+    path = process.state_path(kept.name)
+    assert len(keeper.read(path)["users"]) == 2
+
+    def collect(_state):
+        forgotten.clear()
+        gc.collect()
+
+    locking = threading.Thread(target=keeper.update, args=(path, collect), daemon=True)
+    locking.start()
+    locking.join(30)
+    assert not locking.is_alive(), "collecting the handle waits for a lock that its own thread holds"
+    assert until(lambda: len(keeper.read(path)["users"]) == 1)
 
 
 def test_a_server_that_is_leaving_is_not_joined(home):
