@@ -71,9 +71,8 @@ def run(bench: Bench) -> None:
         "launches": {name: as_typed(s) for name, s in servers.items()},
     }
     for name, server in servers.items():
-        bench.figure(f"{name}-ready", server.ready_seconds, "s", "shown", server.ready_seconds > 0)
-        for n in CONCURRENCY:
-            bench.figure(f"{name}-{n}", middle[name][n], "tok/s", "shown", middle[name][n] > 0)
+        bench.data.setdefault("ready_s", {})[name] = server.ready_seconds
+        bench.say(f"{name}: ready in {server.ready_seconds:.0f} s; tok/s by concurrency: {middle[name]}")
     if bench.quick:
         bench.say("a quick run starts no second launch, so it compares nothing")
         return
