@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import random
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -69,6 +70,7 @@ class Lesson:
         self.effort = effort()
         self.progress = Progress(folder)
         self.scorecard = Scorecard(self.effort, folder)
+        self._draws = 0
         self._texts = texts.load(id, Path(self.notebook.path).stem)
 
     @cached_property
@@ -114,6 +116,15 @@ class Lesson:
     def quiz(self, id: str) -> Quiz:
         """A quiz question that explains every choice."""
         return Quiz(self.id, self._texts.question(id), self.progress)
+
+    def rng(self) -> random.Random:
+        """The source of chance for a test's inputs: the same in every run of the notebook; grading seeds its own."""
+        self._draws += 1
+        return random.Random(f"{self.id}:{self._draws}")
+
+    def observe(self, measure: Callable[[], T]) -> T:
+        """What `measure()` sees a server do, as plain data; grading keeps it, signed, and can judge it again."""
+        return measure()
 
     def passed(self, exercise: str) -> None:
         """The last line of a visible test cell: say so, and keep it."""

@@ -9,8 +9,9 @@ import nbformat
 import polib
 import pytest
 
+from autograder import proof
 from servelab import course, i18n
-from servelab.notebooks import catalogues, execute, proof, release, workspace
+from servelab.notebooks import catalogues, execute, release, workspace
 from servelab.notebooks import source as sources
 
 LESSON = """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from servelab.notebooks import proof
+from autograder import proof
 from servelab.notebooks import source as sources
 
 PRESENT = [source for source in sources.ready() if source.path.exists()]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import pytest
 
+from autograder import proof
 from servelab import i18n
-from servelab.notebooks import execute, html, proof, translate
+from servelab.notebooks import execute, html, translate
 from servelab.notebooks import source as sources
 
 from .conftest import RUNS

@@ -1,0 +1,174 @@
+"""A test cell as properties: each `assert` holds or not, those nobody could prepare for score, and equally.
+
+The cell is executed in the grader's own process, statement by statement, so that one wrong answer does not hide the
+right ones. Visible checks help the learner and score nothing: their inputs are known. A constant satisfies some hidden
+properties too ("never negative"): an answer that does no better than one of a list of constants earns nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from autograder.results import Property
+from servelab.i18n import _
+
+HIDDEN = "### BEGIN HIDDEN TESTS"
+CONSTANTS = (None, 0, 1, -1, True, False, 0.5, math.nan, math.inf, "", [], {}, (), [0], [1], {"": 0})
+_HOLD, _FAIL = "__held__", "__failed__"
+
+
+@dataclass
+class Outcome:
+    """How one property fared: checked at least once, and never found wrong."""
+
+    message: str
+    hidden: bool
+    checked: bool = False
+    wrong: bool = False
+
+    @property
+    def held(self) -> bool:
+        """Whether it was checked and never wrong."""
+        return self.checked and not self.wrong
+
+
+class Checks:
+    """One test cell, ready to run.
+
+    Args:
+        source: the cell, hidden checks included.
+        name: of the cell, for error messages.
+    """
+
+    def __init__(self, source: str, name: str) -> None:
+        self.name = name
+        lines = source.splitlines()
+        self._hidden_from = next((n for n, line in enumerate(lines, 1) if line.strip() == HIDDEN), len(lines) + 1)
+        tree = ast.parse(source)
+        self._found: list[tuple[str | None, bool]] = []
+        self._statements = []
+        for statement in tree.body:
+            first = len(self._found)
+            changed = ast.fix_missing_locations(_Asserts(self._add).visit(statement))
+            code = compile(ast.Module([changed], []), name, "exec")
+            self._statements.append((code, range(first, len(self._found)), statement.lineno >= self._hidden_from))
+
+    def _add(self, node: ast.Assert) -> int:
+        """Number the property of an assert; a message with values in it is shown only of visible checks."""
+        hidden = node.lineno > self._hidden_from
+        text = node.msg.value if isinstance(node.msg, ast.Constant) and isinstance(node.msg.value, str) else None
+        self._found.append((text, hidden))
+        return len(self._found) - 1
+
+    def run(self, names: dict[str, Any], only_hidden: bool = False) -> tuple[list[Outcome], list[Exception]]:
+        """Check what `names` holds.
+
+        Args:
+            names: the namespace, changed by the cell.
+            only_hidden: leave the visible statements out.
+
+        Returns:
+            The properties in their order, and what statements raised.
+        """
+        outcomes = [
+            Outcome(text or (_("a hidden check") if hidden else _("a check")), hidden) for text, hidden in self._found
+        ]
+        raised: list[Exception] = []
+
+        def held(number: int) -> None:
+            outcomes[number].checked = True
+
+        def failed(number: int, message: Callable[[], Any] | None, error: Exception | None = None) -> None:
+            outcomes[number].checked = outcomes[number].wrong = True
+            if message is not None and not outcomes[number].hidden:
+                with contextlib.suppress(Exception):
+                    outcomes[number].message = str(message())[:300]
+
+        names |= {_HOLD: held, _FAIL: failed}
+        with quiet():
+            for code, inside, hidden in self._statements:
+                if only_hidden and not hidden:
+                    continue
+                try:
+                    exec(code, names)
+                except Exception as error:
+                    raised.append(error)
+                    for number in inside:
+                        outcomes[number].wrong = True
+        return outcomes, raised
+
+
+class _Asserts(ast.NodeTransformer):
+    """`assert x, m` becomes: note whether x holds; if x itself raises, it does not."""
+
+    def __init__(self, add: Callable[[ast.Assert], int]) -> None:
+        self._add = add
+
+    def visit_Assert(self, node: ast.Assert) -> ast.AST:
+        number = self._add(node)
+        new = ast.parse(
+            f"try:\n    if __x__:\n        {_HOLD}({number})\n    else:\n        {_FAIL}({number}, lambda: __m__)\n"
+            f"except Exception as __error__:\n    {_FAIL}({number}, None, __error__)"
+        ).body[0]
+        parts = {"__x__": node.test, "__m__": node.msg or ast.Constant("")}
+
+        class Put(ast.NodeTransformer):
+            def visit_Name(self, name: ast.Name) -> ast.AST:
+                return parts.get(name.id, name)
+
+        return Put().visit(new)
+
+
+def constant(value: Any) -> Callable[..., Any]:
+    """A function that always gives `value`."""
+    return lambda *args, **kwargs: value
+
+
+def by_constants(checks: Checks, answers: set[str], names: Callable[[], dict[str, Any]]) -> list[frozenset[int]]:
+    """For each constant, the hidden properties that hold for an answer which is it, whatever it is asked.
+
+    Args:
+        answers: names that the answer cell binds.
+        names: makes the namespace of the check anew.
+    """
+    found = []
+    for value in CONSTANTS:
+        outcomes, _raised = checks.run(names() | {name: constant(value) for name in answers})
+        found.append(frozenset(n for n, outcome in enumerate(outcomes) if outcome.hidden and outcome.held))
+    return found
+
+
+def score(
+    outcomes: list[Outcome], constants: list[frozenset[int]], points: float
+) -> tuple[float, tuple[Property, ...]]:
+    """The points earned, rounded to hundredths, and the properties as a report shows them.
+
+    Args:
+        constants: what `by_constants` gave; an answer that does no better than one of them earns nothing.
+    """
+    cheap = frozenset().union(*constants)
+    properties = tuple(Property(o.message, o.held, o.hidden, n in cheap) for n, o in enumerate(outcomes))
+    hidden = [n for n, o in enumerate(outcomes) if o.hidden]
+    held = frozenset(n for n in hidden if outcomes[n].held)
+    if not held or any(held <= one for one in constants):
+        return 0.0, properties
+    return round(points * len(held) / len(hidden), 2), properties
+
+
+@contextlib.contextmanager
+def quiet():
+    """Nothing that a cell prints, displays or warns of reaches the terminal."""
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        yield
