@@ -24,4 +24,4 @@ upgrade: setup  ## refresh the pinned versions
 	@$(BIN)/python -m servelab.setup.upgrade
 
 lint:
-	@$(BIN)/ruff check servelab tests && $(BIN)/ruff format --check servelab tests
+	@$(BIN)/ruff check servelab autograder tests && $(BIN)/ruff format --check servelab autograder tests
