@@ -281,6 +281,8 @@ def _checked(
                 raise Lost(_("The answer defines no {names}.").format(names=", ".join(missing)))
             names |= answers
         outcomes, raised = cell.run(names, only_hidden=reach is None)
+        if reach is None:  # a trace holds what scores; the visible checks were the learner's own to see
+            outcomes = [outcome for outcome in outcomes if outcome.hidden]
     except Lost as lost:
         return replace(blank, cause=str(lost))
     except Gone as gone:

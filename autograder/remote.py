@@ -116,10 +116,7 @@ class Session:
             if isinstance(value, Remote) and value._session is self:
                 return {"t": "object", "v": value._number}
             if type(value).__name__ == "OpenAI":
-                return {
-                    "t": "client",
-                    "v": {"t": "dict", "v": [["base_url", str(value.base_url)], ["api_key", value.api_key]]},
-                }
+                return {"t": "client", "v": {"base_url": str(value.base_url), "api_key": value.api_key}}
             raise TypeError(f"a check may hand data to the learner's code, not a {type(value).__name__}")
 
         return wire.encode(value, other)
