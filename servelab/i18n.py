@@ -6,8 +6,9 @@ English is the source. `assets/locale/<language>/servelab.po` holds the package'
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import polib
@@ -71,3 +72,17 @@ def sentences(*texts: str) -> str:
 def listed(texts: Iterable[str]) -> str:
     """An enumeration, with the comma that the learner's language uses."""
     return ("、" if language() == "zh_TW" else ", ").join(texts)
+
+
+@contextlib.contextmanager
+def speaking(lang: str) -> Iterator[None]:
+    """Every sentence in `lang` while the block runs, whatever the learner's own language is."""
+    before = os.environ.get("SERVELAB_LANGUAGE")
+    os.environ["SERVELAB_LANGUAGE"] = check(lang)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("SERVELAB_LANGUAGE", None)
+        else:
+            os.environ["SERVELAB_LANGUAGE"] = before

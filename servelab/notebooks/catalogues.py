@@ -20,7 +20,7 @@ from servelab.notebooks import source as sources
 from servelab.notebooks import typography
 from servelab.paths import LOCALE, ROOT
 
-PACKAGE = ROOT / "servelab"
+PACKAGES = (ROOT / "servelab", ROOT / "autograder")
 
 Key = tuple[str | None, str]
 """Context and English text; the package's strings have no context."""
@@ -139,14 +139,14 @@ def _short(place: str) -> str:
     return repr(place if len(place) <= 60 else place[:57] + "...")
 
 
-def package_strings(folder: Path = PACKAGE) -> dict[str, Key]:
-    """Every literal the package passes to `_`.
+def package_strings() -> dict[str, Key]:
+    """Every literal the packages pass to `_`.
 
     Raises:
         ServelabError: `_` is called with something else than a literal, which no translator would ever see.
     """
     found: dict[str, Key] = {}
-    for path in sorted(folder.rglob("*.py")):
+    for path in (path for folder in PACKAGES for path in sorted(folder.rglob("*.py"))):
         calls = [n for n in ast.walk(ast.parse(path.read_text(), str(path))) if isinstance(n, ast.Call)]
         for node in sorted(calls, key=lambda n: (n.lineno, n.col_offset)):
             if not (isinstance(node.func, ast.Name) and node.func.id == "_"):
@@ -154,7 +154,7 @@ def package_strings(folder: Path = PACKAGE) -> dict[str, Key]:
             argument = node.args[0] if len(node.args) == 1 else None
             if not (isinstance(argument, ast.Constant) and isinstance(argument.value, str)):
                 raise ServelabError(
-                    f"{path.relative_to(folder.parent)}, line {node.lineno}: give `_` one string literal "
+                    f"{path.parent.name}/{path.name}, line {node.lineno}: give `_` one string literal "
                     "(format the result, not the argument)."
                 )
             found[argument.value] = (None, argument.value)

@@ -98,8 +98,8 @@ class Source:
         found = []
         prefix = self.entry.id.replace(".", "-")
         for cell in self.notebook.cells:
-            if not _nbgrader(cell).get("grade"):
-                continue
+            if not _nbgrader(cell).get("grade") or _nbgrader(cell).get("solution"):
+                continue  # what is both is judged by a person, by a rubric
             stem = cell.id.removesuffix("-test")
             answer, about = self.cells.get(f"{stem}-answer"), cell.metadata.get("servelab", {})
             if answer is None or not stem.startswith(f"{prefix}-"):

@@ -21,8 +21,7 @@ def package(tmp_path, monkeypatch):
     folder = tmp_path / "package"
     folder.mkdir()
     (folder / "a.py").write_text('print(_("one {n}").format(n=1), _("two " "parts"), other("three"))\n')
-    monkeypatch.setattr(catalogues, "PACKAGE", folder)
-    monkeypatch.setattr(catalogues.package_strings, "__defaults__", (folder,))
+    monkeypatch.setattr(catalogues, "PACKAGES", (folder,))
     return folder
 
 
@@ -86,13 +85,13 @@ def test_an_entry_twice_is_one_sentence(school):
 
 
 def test_package_strings_are_the_literals(package):
-    assert list(catalogues.package_strings(package)) == ["one {n}", "two parts"]
+    assert list(catalogues.package_strings()) == ["one {n}", "two parts"]
 
 
 def test_a_string_no_translator_would_see_is_told(package):
     (package / "b.py").write_text('x = "three"\nprint(_(x))\n')
     with pytest.raises(ServelabError, match="package/b.py, line 2"):
-        catalogues.package_strings(package)
+        catalogues.package_strings()
 
 
 def test_extract_writes_every_catalogue_and_says_what_changed(school, package):
