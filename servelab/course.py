@@ -492,9 +492,19 @@ def _references(course: Course) -> Iterator[tuple[Loc, str]]:
         "part": {"start", *(x.id for x in course.levels), *(t.id for t in course.tracks)},
         "table": set(Course.model_fields),
     }
+    said = {
+        "notebook": _("notebook"),
+        "assessment item": _("assessment item"),
+        "group": _("group"),
+        "phase": _("phase"),
+        "model": _("model"),
+        "tier": _("tier"),
+        "part": _("part"),
+        "table": _("table"),
+    }
     for kind, name, loc in _names_used(course):
         if name not in known[kind]:
-            yield loc, _("there is no {kind} {name!r}; correct the name or add it").format(kind=kind, name=name)
+            yield loc, _("there is no {kind} {name!r}; correct the name or add it").format(kind=said[kind], name=name)
 
 
 def _names_used(course: Course) -> Iterator[tuple[str, str, Loc]]:

@@ -143,6 +143,7 @@ def start(folder: Path, language: str, port: int | None = None, page: str = "0_s
         f"--ServerApp.port={port}",
         "--ServerApp.port_retries=0",
         f"--ServerApp.root_dir={folder}",
+        "--ServerApp.contents_manager_class=servelab.notebooks.reopen.Contents",
         f"--IdentityProvider.token={token}",
         f"--LabApp.default_url=/lab/tree/{page}",
         f"--LabApp.user_settings_dir={write_settings(language)}",

@@ -6,16 +6,17 @@ from typing import Annotated
 
 import typer
 
+from servelab.i18n import _
+
 
 def register(app: typer.Typer) -> None:
     """Add this file's commands to `app`."""
 
-    @app.command()
+    @app.command(help=_("Measure one part of the course and stamp the record in assets/records/."))
     def bench(
-        name: Annotated[str, typer.Argument(help="Which bench; `all` runs every one.")],
-        quick: Annotated[bool, typer.Option(help="Under a minute; shows figures, keeps no record.")] = False,
+        name: Annotated[str, typer.Argument(help=_("Which bench; `all` runs every one."))],
+        quick: Annotated[bool, typer.Option(help=_("Under a minute; shows figures, keeps no record."))] = False,
     ) -> None:
-        """Measure one part of the course and stamp the record in assets/records/."""
         from servelab import bench as benches
 
         for one in benches.names() if name == "all" else [name]:

@@ -25,26 +25,29 @@ FOLLOW_S = 0.3
 def register(app: typer.Typer) -> None:
     """Add this file's commands to `app`."""
 
-    @app.command()
+    @app.command(help=_("Show what this machine is, what it can do, and what each missing part would enable."))
     def doctor(
-        fresh: Annotated[bool, typer.Option(help="Measure the peaks again.")] = False,
-        quick: Annotated[bool, typer.Option(help="Leave the measurements out.")] = False,
+        fresh: Annotated[bool, typer.Option(help=_("Measure the peaks again."))] = False,
+        quick: Annotated[bool, typer.Option(help=_("Leave the measurements out."))] = False,
     ) -> None:
-        """Show what this machine is, what it can do, and what each missing part would enable."""
         _doctor(fresh, quick)
 
-    @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+    @app.command(
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        help=_("Start a server and keep it till Ctrl-C. Unknown options go to the engine: --max-num-seqs 8."),
+    )
     def serve(
         context: typer.Context,
-        engine: Annotated[str, typer.Argument(help="The engine: vllm.")],
-        like: Annotated[str, typer.Option(help="The preset: fast or defaults.")] = "fast",
-        model: Annotated[str | None, typer.Option(help="A model of course.toml, or a model folder.")] = None,
-        name: Annotated[str | None, typer.Option(help="The server's name.")] = None,
-        port: Annotated[int | None, typer.Option(help="A port on 127.0.0.1; without it, a free one.")] = None,
-        tier: Annotated[str | None, typer.Option(help="The tier, with --dry-run; without it, this machine's.")] = None,
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the launch, start nothing.")] = False,
+        engine: Annotated[str, typer.Argument(help=_("The engine: vllm."))],
+        like: Annotated[str, typer.Option(help=_("The preset: fast or defaults."))] = "fast",
+        model: Annotated[str | None, typer.Option(help=_("A model of course.toml, or a model folder."))] = None,
+        name: Annotated[str | None, typer.Option(help=_("The server's name."))] = None,
+        port: Annotated[int | None, typer.Option(help=_("A port on 127.0.0.1; without it, a free one."))] = None,
+        tier: Annotated[
+            str | None, typer.Option(help=_("The tier, with --dry-run; without it, this machine's."))
+        ] = None,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help=_("Show the launch, start nothing."))] = False,
     ) -> None:
-        """Start a server and keep it till Ctrl-C. Unknown options go to the engine: --max-num-seqs 8."""
         if engine != "vllm":
             raise ServelabError(_("There is no engine {engine}; choose: vllm.").format(engine=engine))
         flags = engine_flags(context.args)
@@ -55,18 +58,16 @@ def register(app: typer.Typer) -> None:
             raise ServelabError(_("--tier goes with --dry-run: a launch always takes this machine's own tier."))
         _serve(flags, like=like, model=model, name=name, port=port)
 
-    @app.command()
+    @app.command(help=_("List the servers that run."))
     def ps() -> None:
-        """List the servers that run."""
         _ps()
 
-    @app.command()
+    @app.command(help=_("Stop one server, or all."))
     def stop(
-        name: Annotated[str | None, typer.Argument(help="Which server.")] = None,
-        every: Annotated[bool, typer.Option("--all", help="Every server.")] = False,
-        force: Annotated[bool, typer.Option(help="Also one that another program uses.")] = False,
+        name: Annotated[str | None, typer.Argument(help=_("Which server."))] = None,
+        every: Annotated[bool, typer.Option("--all", help=_("Every server."))] = False,
+        force: Annotated[bool, typer.Option(help=_("Also one that another program uses."))] = False,
     ) -> None:
-        """Stop one server, or all."""
         from servelab.engines import process
 
         if bool(name) == every:
@@ -84,13 +85,12 @@ def register(app: typer.Typer) -> None:
         if refused:
             raise ServelabError(" ".join(refused))
 
-    @app.command()
+    @app.command(help=_("Show a server's log."))
     def logs(
-        name: Annotated[str, typer.Argument(help="Which server, running or not.")],
-        lines: Annotated[int, typer.Option("-n", "--lines", help="How many of the last lines.")] = 40,
-        follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on till the server ends.")] = False,
+        name: Annotated[str, typer.Argument(help=_("Which server, running or not."))],
+        lines: Annotated[int, typer.Option("-n", "--lines", help=_("How many of the last lines."))] = 40,
+        follow: Annotated[bool, typer.Option("-f", "--follow", help=_("Go on till the server ends."))] = False,
     ) -> None:
-        """Show a server's log."""
         _logs(name, lines, follow)
 
 
@@ -204,12 +204,13 @@ def _ps() -> None:
     table = Table()
     for column in (_("name"), _("state"), _("address"), _("pid"), _("memory"), _("up"), _("used by")):
         table.add_column(column)
+    said = {"starting": _("starting"), "ready": _("ready"), "stopping": _("stopping")}
     found = process.states()
     for one in found:
         pids = sorted({user["pid"] for user in process.users(one)})
         table.add_row(
             one["name"],
-            one["phase"],
+            said[one["phase"]],
             one["url"].removeprefix("http://"),
             str((one["engine"] or {}).get("pid", "-")),
             f"{process.memory_bytes(one) / 2**30:.1f} GiB" if one["engine"] else "-",

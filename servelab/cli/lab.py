@@ -7,18 +7,23 @@ from typing import Annotated
 
 import typer
 
+from servelab.i18n import _
+
 
 def register(app: typer.Typer) -> None:
     """Add this file's commands to `app`."""
 
-    @app.command()
+    @app.command(
+        help=_("Build your workspace and open JupyterLab at the start page; Ctrl-C ends it and every server it owns.")
+    )
     def lab(
-        language: Annotated[str, typer.Option(help="The language of the notebooks and of JupyterLab's menu.")] = "en",
-        port: Annotated[int | None, typer.Option(help="The port on 127.0.0.1; 8888, or any free one.")] = None,
-        folder: Annotated[Path | None, typer.Option(help="Where your copies of the notebooks live.")] = None,
-        browser: Annotated[bool, typer.Option(help="Open a browser window at the start page.")] = True,
+        language: Annotated[
+            str, typer.Option(help=_("The language of the notebooks and of JupyterLab's menu."))
+        ] = "en",
+        port: Annotated[int | None, typer.Option(help=_("The port on 127.0.0.1; 8888, or any free one."))] = None,
+        folder: Annotated[Path | None, typer.Option(help=_("Where your copies of the notebooks live."))] = None,
+        browser: Annotated[bool, typer.Option(help=_("Open a browser window at the start page."))] = True,
     ) -> None:
-        """Build your workspace and open JupyterLab at the start page; Ctrl-C ends it and every server it owns."""
         import os
         import signal
         import sys
@@ -27,7 +32,6 @@ def register(app: typer.Typer) -> None:
         from rich.console import Console
 
         from servelab import i18n, lab, paths
-        from servelab.i18n import _
         from servelab.notebooks import workspace
 
         console = Console()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from servelab.i18n import _
+
 if TYPE_CHECKING:
     from servelab.load import SLO, Result
 
@@ -22,41 +24,46 @@ class UsageMode(StrEnum):
 def register(app: typer.Typer) -> None:
     """Add this file's commands to `app`."""
 
-    @app.command()
+    @app.command(help=_("Drive a server and print what it did: latencies, throughput, goodput."))
     def load(
-        server: Annotated[str, typer.Argument(metavar="URL|NAME", help="An address, or a name from `servelab ps`.")],
+        server: Annotated[str, typer.Argument(metavar="URL|NAME", help=_("An address, or a name from `servelab ps`."))],
         requests: Annotated[
-            int | None, typer.Option("-n", "--requests", help="How many requests (default 32).")
+            int | None, typer.Option("-n", "--requests", help=_("How many requests (default 32)."))
         ] = None,
-        prompt_tokens: Annotated[int, typer.Option(help="Prompt length, tokens.")] = 128,
-        output_tokens: Annotated[int, typer.Option(help="Output length, tokens.")] = 64,
-        spread: Annotated[float, typer.Option(help="Coefficient of variation of both lengths (0: exact).")] = 0.0,
-        shared_prefix: Annotated[int, typer.Option(help="Tokens common to all prompts.")] = 0,
-        seed: Annotated[int, typer.Option(help="Of prompts, lengths and arrivals.")] = 0,
+        prompt_tokens: Annotated[int, typer.Option(help=_("Prompt length, tokens."))] = 128,
+        output_tokens: Annotated[int, typer.Option(help=_("Output length, tokens."))] = 64,
+        spread: Annotated[float, typer.Option(help=_("Coefficient of variation of both lengths (0: exact)."))] = 0.0,
+        shared_prefix: Annotated[int, typer.Option(help=_("Tokens common to all prompts."))] = 0,
+        seed: Annotated[int, typer.Option(help=_("Of prompts, lengths and arrivals."))] = 0,
         concurrency: Annotated[
-            int | None, typer.Option("-c", "--concurrency", help="Closed loop of so many users; with --rate, a cap.")
+            int | None, typer.Option("-c", "--concurrency", help=_("Closed loop of so many users; with --rate, a cap."))
         ] = None,
-        rate: Annotated[float | None, typer.Option(help="Open loop: requests per second.")] = None,
+        rate: Annotated[float | None, typer.Option(help=_("Open loop: requests per second."))] = None,
         cv: Annotated[
-            float, typer.Option(help="Burstiness of --rate: 1 Poisson, more is burstier, 0 a metronome.")
+            float, typer.Option(help=_("Burstiness of --rate: 1 Poisson, more is burstier, 0 a metronome."))
         ] = 1.0,
-        trace: Annotated[str | None, typer.Option(help="Replay a trace file, or `course`.")] = None,
-        time_scale: Annotated[float, typer.Option(help="Multiplies a trace's times.")] = 1.0,
-        length_scale: Annotated[float, typer.Option(help="Multiplies a trace's lengths.")] = 1.0,
+        trace: Annotated[str | None, typer.Option(help=_("Replay a trace file, or `course`."))] = None,
+        time_scale: Annotated[float, typer.Option(help=_("Multiplies a trace's times."))] = 1.0,
+        length_scale: Annotated[float, typer.Option(help=_("Multiplies a trace's lengths."))] = 1.0,
         requests_file: Annotated[
-            Path | None, typer.Option(help="Requests as JSON lines: prompt, output_tokens, arrival_s.")
+            Path | None, typer.Option(help=_("Requests as JSON lines: prompt, output_tokens, arrival_s."))
         ] = None,
-        slo_ttft: Annotated[float | None, typer.Option(help="Bound on TTFT, seconds.")] = None,
-        slo_tpot: Annotated[float | None, typer.Option(help="Bound on TPOT, seconds.")] = None,
-        slo_e2e: Annotated[float | None, typer.Option(help="Bound on E2E, seconds.")] = None,
-        timeout: Annotated[float, typer.Option(help="Seconds a request may take.")] = 600,
-        usage: Annotated[UsageMode, typer.Option(help="Token counts with each chunk (vLLM), or at the end.")] = "each",
-        model: Annotated[str | None, typer.Option(help="The model's name, where the server does not tell it.")] = None,
-        api_key: Annotated[str | None, typer.Option(envvar="SERVELAB_API_KEY", help="Sent as a bearer token.")] = None,
-        save: Annotated[Path | None, typer.Option(help="Keep the records as JSON lines.")] = None,
-        html: Annotated[Path | None, typer.Option(help="Write the report with its figures.")] = None,
+        slo_ttft: Annotated[float | None, typer.Option(help=_("Bound on TTFT, seconds."))] = None,
+        slo_tpot: Annotated[float | None, typer.Option(help=_("Bound on TPOT, seconds."))] = None,
+        slo_e2e: Annotated[float | None, typer.Option(help=_("Bound on E2E, seconds."))] = None,
+        timeout: Annotated[float, typer.Option(help=_("Seconds a request may take."))] = 600,
+        usage: Annotated[
+            UsageMode, typer.Option(help=_("Token counts with each chunk (vLLM), or at the end."))
+        ] = "each",
+        model: Annotated[
+            str | None, typer.Option(help=_("The model's name, where the server does not tell it."))
+        ] = None,
+        api_key: Annotated[
+            str | None, typer.Option(envvar="SERVELAB_API_KEY", help=_("Sent as a bearer token."))
+        ] = None,
+        save: Annotated[Path | None, typer.Option(help=_("Keep the records as JSON lines."))] = None,
+        html: Annotated[Path | None, typer.Option(help=_("Write the report with its figures."))] = None,
     ) -> None:
-        """Drive a server and print what it did: latencies, throughput, goodput."""
         from rich.console import Console
 
         from servelab import load as loads
@@ -105,7 +112,6 @@ def _address(server: str) -> str:
         return server
     from servelab.engines import running
     from servelab.errors import ServelabError
-    from servelab.i18n import _
 
     for one in running():
         if one.name == server:

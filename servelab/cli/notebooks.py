@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from servelab.i18n import _
+
 
 class Effort(StrEnum):
     """How long a notebook measures."""
@@ -19,14 +21,13 @@ class Effort(StrEnum):
 def register(app: typer.Typer) -> None:
     """Add this file's commands to `app`."""
 
-    @app.command()
+    @app.command(help=_("Execute notebooks with real engines, and tell time, memory and what failed."))
     def run(
-        notebooks: Annotated[list[str], typer.Argument(help="Paths or ids (1.3) of notebooks, or `all`.")],
-        lang: Annotated[str | None, typer.Option(help="Language of the prose and the figures.")] = None,
-        effort: Annotated[Effort, typer.Option(help="`ci`: short loads; `full`: as a learner runs it.")] = Effort.ci,
-        html: Annotated[Path | None, typer.Option(help="Folder for a web page of each executed notebook.")] = None,
+        notebooks: Annotated[list[str], typer.Argument(help=_("Paths or ids (1.3) of notebooks, or `all`."))],
+        lang: Annotated[str | None, typer.Option(help=_("Language of the prose and the figures."))] = None,
+        effort: Annotated[Effort, typer.Option(help=_("`ci`: short loads; `full`: as a learner runs it."))] = Effort.ci,
+        html: Annotated[Path | None, typer.Option(help=_("Folder for a web page of each executed notebook."))] = None,
     ) -> None:
-        """Execute notebooks with real engines, and tell time, memory and what failed."""
         from servelab import i18n
         from servelab.notebooks import execute
 
@@ -35,12 +36,11 @@ def register(app: typer.Typer) -> None:
         if not _run(paths, lang, effort.value, html):
             raise typer.Exit(1)
 
-    @app.command()
+    @app.command(help=_("Create the learner's workspace or bring it up to date; edited notebooks stay as they are."))
     def workspace(
-        folder: Annotated[Path, typer.Argument(help="Where the learner works.")] = Path("workspace"),
-        lang: Annotated[str | None, typer.Option(help="Language to deliver.")] = None,
+        folder: Annotated[Path, typer.Argument(help=_("Where the learner works."))] = Path("workspace"),
+        lang: Annotated[str | None, typer.Option(help=_("Language to deliver."))] = None,
     ) -> None:
-        """Create the learner's workspace or bring it up to date; edited notebooks stay as they are."""
         from servelab import i18n
         from servelab.notebooks.workspace import build
 
@@ -57,7 +57,6 @@ def _run(paths: list[Path], lang: str, effort: str, html: Path | None) -> bool:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from servelab.i18n import _
     from servelab.notebooks import execute
     from servelab.notebooks import html as pages
 
@@ -96,8 +95,6 @@ def _summary(runs: list):
     """The table of what was run."""
     from rich.table import Table
 
-    from servelab.i18n import _
-
     table = Table()
     table.add_column(_("notebook"))
     for title in (_("seconds"), _("cells"), _("exercises passed"), _("skipped"), _("peak memory (MiB)")):
@@ -113,19 +110,21 @@ def _summary(runs: list):
 
 def _lang() -> typer.Typer:
     """The commands of the translators."""
-    app = typer.Typer(help="The course's two languages.", no_args_is_help=True)
+    app = typer.Typer(help=_("The course's two languages."), no_args_is_help=True)
 
-    @app.command()
+    @app.command(
+        help=_("Bring the catalogues up to date with the English: new entries empty, changed ones marked fuzzy.")
+    )
     def extract() -> None:
-        """Bring the catalogues up to date with the English: new entries empty, changed ones marked fuzzy."""
         from servelab.notebooks import catalogues
 
         for line in catalogues.extract():
             print(line)
 
-    @app.command()
+    @app.command(
+        help=_("Tell every entry that is missing, stale, left over, or against the glossary and the typography.")
+    )
     def check() -> None:
-        """Tell every entry that is missing, stale, left over, or against the glossary and the typography."""
         from servelab.notebooks import catalogues
 
         found = catalogues.check()
@@ -135,9 +134,8 @@ def _lang() -> typer.Typer:
             raise typer.Exit(1)
         print("Every catalogue is complete.")
 
-    @app.command()
+    @app.command(help=_("How far each catalogue is."))
     def status() -> None:
-        """How far each catalogue is."""
         from rich.console import Console
         from rich.table import Table
 
@@ -149,13 +147,12 @@ def _lang() -> typer.Typer:
             table.add_row(c.name, *map(str, numbers))
         Console().print(table)
 
-    @app.command()
+    @app.command(help=_("Write a notebook with its prose in another language; its code stays as it is."))
     def apply(
-        notebook: Annotated[str, typer.Argument(help="Path or id of one of the course's notebooks.")],
-        lang: Annotated[str, typer.Option(help="Language to put its prose into.")],
-        to: Annotated[Path, typer.Option(help="File to write.")],
+        notebook: Annotated[str, typer.Argument(help=_("Path or id of one of the course's notebooks."))],
+        lang: Annotated[str, typer.Option(help=_("Language to put its prose into."))],
+        to: Annotated[Path, typer.Option(help=_("File to write."))],
     ) -> None:
-        """Write a notebook with its prose in another language; its code stays as it is."""
         import nbformat
 
         from servelab import i18n

@@ -226,15 +226,15 @@ def kitchen(state: Kitchen) -> go.Figure:
         for (full, places, color), top, word, symbol in zip(rows, tops, words, symbols, strict=True):
             notes.append({"x": x0, "y": top, "xanchor": "left", "text": word.format(n=full, all=places)})
             dots.append(
-                go.Scatter(
-                    x=[x0 + 0.5 + i % _PER_LINE for i in range(places)],
-                    y=[top + 1.2 + i // _PER_LINE for i in range(places)],
-                    mode="markers", hoverinfo="skip",
-                    marker={
+                {
+                    "type": "scatter", "mode": "markers", "hoverinfo": "skip",
+                    "x": [x0 + 0.5 + i % _PER_LINE for i in range(places)],
+                    "y": [top + 1.2 + i // _PER_LINE for i in range(places)],
+                    "marker": {
                         "symbol": symbol, "size": 9, "line": {"color": color, "width": 1},
                         "color": [color if i < full else "rgba(0,0,0,0)" for i in range(places)],
                     },
-                )
+                }
             )  # fmt: skip
     return style.figure(
         data=dots, annotations=notes, height=350, showlegend=False, margin={"l": 4, "r": 4, "t": 8, "b": 4},
@@ -254,13 +254,14 @@ def rounds(state: Kitchen, most: int = 64) -> go.Figure:
     data, axes = [], {}
     for place, (title, values, here) in enumerate(views):
         number = str(place + 1) if place else ""
-        at = {"xaxis": f"x{number}", "yaxis": f"y{number}", "showlegend": not place}
-        data.append(go.Scatter(x=sizes, y=values, **at, **style.mark("modelled", _("this kitchen"), style.BLUE)))
+        at = {"type": "scatter", "xaxis": f"x{number}", "yaxis": f"y{number}", "showlegend": not place}
+        data.append({"x": sizes, "y": values, **at, **style.mark("modelled", _("this kitchen"), style.BLUE)})
         data.append(
-            go.Scatter(
-                x=[state.running], y=[here], mode="markers+text", text=[quantity(here)], textposition="top center",
-                name=_("now"), cliponaxis=False, marker={"size": 13, "color": style.ORANGE}, **at,
-            )
+            {
+                "x": [state.running], "y": [here], "mode": "markers+text", "text": [quantity(here)],
+                "textposition": "top center", "name": _("now"), "cliponaxis": False,
+                "marker": {"size": 13, "color": style.ORANGE}, **at,
+            }
         )  # fmt: skip
         axes[f"xaxis{number}"] = {
             "title": {"text": _("Orders in one round (sequences in one pass)")}, "range": [0, 1.06 * most],

@@ -52,7 +52,8 @@ def plane(requests: pd.DataFrame, slo: SLO) -> go.Figure:
 def goodput(requests: pd.DataFrame, duration_s: float, slo: SLO, bounds_s: np.ndarray) -> go.Figure:
     """Goodput as the TPOT bound moves and the TTFT bound stays, with the present bound and the request rate."""
     fig = style.figure(_("TPOT bound (ms per token)"), _("Goodput (requests/s)"), height=340)
-    curve = [met(requests, SLO(slo.ttft_s, bound)).sum() / duration_s for bound in bounds_s]
+    tpot = requests.tpot_s.to_numpy(float)[met(requests, SLO(slo.ttft_s))]
+    curve = (~(tpot > np.asarray(bounds_s)[:, None])).sum(axis=1) / duration_s
     settings = style.mark("measured", _("goodput"), color=0) | {"mode": "lines"}
     fig.add_scatter(x=bounds_s * MS, y=curve, line_shape="hv", **settings)
     now = met(requests, slo).sum() / duration_s

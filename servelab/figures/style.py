@@ -10,12 +10,13 @@ vermillion to the red-green blind: both are left out. Tell more than five curves
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import plotly.graph_objects as go
 import plotly.io as pio
 
+from servelab.figures.sketch import Sketch, wanted
 from servelab.i18n import _
 
 NAME = "servelab"
@@ -92,15 +93,15 @@ def use() -> None:
     pio.renderers.default = "plotly_mimetype"
 
 
-def figure(x: str = "", y: str = "", data: Sequence[go.Scatter] = (), **layout: Any) -> go.Figure:
-    """An empty (or given) figure in the course's style.
+def figure(x: str = "", y: str = "", data: Sequence[Mapping[str, Any]] = (), **layout: Any) -> go.Figure:
+    """An empty (or given) figure in the course's style. While an explorer is moved it is a `Sketch` of one.
 
     Args:
         x, y: axis titles with their unit, such as `_("Concurrency (requests)")`.
-        data: traces to start from.
+        data: traces to start from, each a dictionary with its `type`.
         layout: any plotly layout setting (`height=300`, `xaxis_type="log"` ...).
     """
-    made = go.Figure(list(data), layout={"template": pio.templates[NAME]})
+    made = Sketch(data) if wanted() else go.Figure(list(data), layout={"template": pio.templates[NAME]})
     return made.update_layout(xaxis_title_text=x or None, yaxis_title_text=y or None, **layout)
 
 
@@ -145,12 +146,17 @@ def rule(fig: go.Figure, *, x: float | None = None, y: float | None = None, text
     note = {"text": text, "font": {"color": color}, "showarrow": False}
     if x is not None:
         fig.add_shape(type="line", x0=x, x1=x, y0=0, y1=1, yref="y domain", **shared)
-        place = _log(x) if fig.layout.xaxis.type == "log" else x
+        place = _log(x) if _is_log(fig, "xaxis") else x
         fig.add_annotation(x=place, y=1, yref="y domain", xanchor="left", yanchor="top", xshift=4, **note)
     if y is not None:
         fig.add_shape(type="line", y0=y, y1=y, x0=0, x1=1, xref="x domain", **shared)
-        place = _log(y) if fig.layout.yaxis.type == "log" else y
+        place = _log(y) if _is_log(fig, "yaxis") else y
         fig.add_annotation(y=place, x=1, xref="x domain", xanchor="right", yanchor="bottom", **note)
+
+
+def _is_log(fig: go.Figure, axis: str) -> bool:
+    found = fig.layout[axis]
+    return (found.get("type") if isinstance(found, dict) else found.type) == "log"
 
 
 def _log(value: float) -> float:

@@ -15,6 +15,7 @@ from servelab.i18n import _
 from servelab.lessons import page, texts
 from servelab.lessons.progress import Progress, now
 from servelab.progress import is_static
+from servelab.still import keeping
 
 CLOSE = 1.1
 SUFFIXES = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "%": 1e-2}
@@ -124,31 +125,28 @@ class Predict:
         entry = self.entry
         state = _("Your guess: {guess}.").format(guess=self._text(entry["guess"])) if "guess" in entry else ""
         if is_static():
-            display(self._standing(state))
+            code = f'`lesson.predict("{self.key}", guess=...)`'
+            display(self._standing(state or _("No guess yet: write one with {code}.").format(code=code)))
             return
         from servelab.lessons.ask import Ask
 
         numbers = self.spec.kind == "number"
         answer = "" if "guess" not in entry else entry["guess"] if numbers else self.position(entry["guess"])
-        display(
-            Ask(
-                self._answer,
-                [] if numbers else [texts.inline(o.text) for o in self.spec.choices],
-                name=self.key,
-                question=texts.inline(self.spec.question),
-                hint=texts.inline(self.spec.hint or ""),
-                unit=self.unit,
-                button=_("Commit"),
-                answer=f"{answer:g}" if isinstance(answer, float) else str(answer),
-                feedback=texts.inline(state),
-                closed="revealed" in entry and "guess" in entry,
-            )
+        ask = Ask(
+            self._answer,
+            [] if numbers else [texts.inline(o.text) for o in self.spec.choices],
+            name=self.key,
+            question=texts.inline(self.spec.question),
+            hint=texts.inline(self.spec.hint or ""),
+            unit=self.unit,
+            button=_("Commit"),
+            answer=f"{answer:g}" if isinstance(answer, float) else str(answer),
+            feedback=texts.inline(state),
+            closed="revealed" in entry and "guess" in entry,
         )
+        display(keeping(ask, lambda: [self._standing("")]))
 
     def _standing(self, state: str) -> page.Shown:
-        state = state or _("No guess yet: write one with {code}.").format(
-            code=f'`lesson.predict("{self.key}", guess=...)`'
-        )
         choices = [option.text for option in self.spec.choices]
         listed = "".join(f"<li>{texts.inline(text)}</li>" for text in choices)
         hint = f'<div style="opacity:.8">{texts.inline(self.spec.hint)}</div>' if self.spec.hint else ""
@@ -157,7 +155,7 @@ class Predict:
             f"{hint}{f'<ol start=0>{listed}</ol>' if choices else ''}<div>{texts.inline(state)}</div></div>"
         )
         plain = [self.spec.question, *(f"  {n}  {text}" for n, text in enumerate(choices)), state]
-        return page.Shown(body, "\n".join(plain))
+        return page.Shown(body, "\n".join(plain).rstrip())
 
 
 class Reveal:

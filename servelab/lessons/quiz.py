@@ -11,6 +11,7 @@ from servelab.i18n import _
 from servelab.lessons import page, texts
 from servelab.lessons.progress import Progress, now
 from servelab.progress import is_static
+from servelab.still import keeping
 
 
 class Quiz:
@@ -54,18 +55,17 @@ class Quiz:
 
         stored = self.progress.notebook(self.lesson)["quiz"].get(self.question.id)
         chosen = stored["choice"] if stored and stored["choice"] < len(self.question.choices) else None
-        display(
-            Ask(
-                self._answered,
-                [texts.inline(choice.text) for choice in self.question.choices],
-                name=self.question.id,
-                question=texts.inline(self.question.question),
-                button=_("Answer"),
-                answer="" if chosen is None else str(chosen),
-                feedback="" if chosen is None else self.explain(chosen),
-                closed=chosen is not None and self.question.choices[chosen].right,
-            )
+        ask = Ask(
+            self._answered,
+            [texts.inline(choice.text) for choice in self.question.choices],
+            name=self.question.id,
+            question=texts.inline(self.question.question),
+            button=_("Answer"),
+            answer="" if chosen is None else str(chosen),
+            feedback="" if chosen is None else self.explain(chosen),
+            closed=chosen is not None and self.question.choices[chosen].right,
         )
+        display(keeping(ask, lambda: [self._standing()]))
 
     def _standing(self) -> page.Shown:
         folded, plain = [], [self.question.question]

@@ -12,6 +12,7 @@ from servelab.i18n import _
 from servelab.lessons.progress import now
 from servelab.lessons.store import Store
 from servelab.paths import workspace
+from servelab.theory.cost import cost_per_million
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,8 +130,3 @@ class Scorecard:
         if not rows:
             raise ServelabError(_("The scorecard is empty: its first rows come from notebooks 1.1 and 1.2."))
         return lessons.scorecard(rows)
-
-
-def cost_per_million(price_per_hour: float, tokens_per_s: float) -> float | None:
-    """What a million output tokens cost: price per hour / (tokens/s x 3600 s) x 10^6; None at a rate of zero."""
-    return price_per_hour / (tokens_per_s * 3600) * 1e6 if tokens_per_s > 0 else None

@@ -22,8 +22,10 @@ from plotly.offline import get_plotlyjs
 
 from servelab.errors import ServelabError
 from servelab.figures import style
+from servelab.figures.sketch import Sketch, sketching
 from servelab.i18n import listed
 from servelab.progress import is_static
+from servelab.still import keeping
 
 LABEL = {"description_width": "initial"}
 WIDE = {"width": "min(100%, 420px)"}
@@ -64,23 +66,23 @@ class Views(anywidget.AnyWidget):
         display: grid;
         grid-template-columns: repeat(auto-fit, minmax(max(300px, var(--servelab-column)), 1fr));
     }
-    .servelab-views > * { min-width: 0; overflow: hidden; }
+    .servelab-views > * { min-width: 0; overflow: hidden; contain: content; }
     """
     columns = traitlets.Int(1).tag(sync=True)
     template = traitlets.Unicode().tag(sync=True)
-    figures = traitlets.Unicode("[]").tag(sync=True)
+    figures = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
-    def __init__(self, figures: Sequence[go.Figure], columns: int):
+    def __init__(self, figures: Sequence[go.Figure | Sketch], columns: int):
         super().__init__(columns=columns, template=to_json_plotly(style.template()), layout={"width": "100%"})
         self.show(figures)
         self.on_msg(self._asked)
 
-    def show(self, figures: Sequence[go.Figure]) -> None:
+    def show(self, figures: Sequence[go.Figure | Sketch]) -> None:
         """Draw these; as many as the widget was made with, or not."""
         drawn = [figure.to_plotly_json() for figure in figures]
         for one in drawn:
             one["layout"].pop("template", None)
-        self.figures = to_json_plotly(drawn)
+        self.figures = [to_json_plotly(one) for one in drawn]
 
     def _asked(self, _widget: Any, message: Any, _buffers: Any) -> None:
         """The page has no plotly.js yet."""
@@ -114,7 +116,7 @@ class Explorer:
         self.say = say
         self.columns = columns
         self.defaults = self.values
-        self.views: list[go.Figure] = []
+        self._drawn: list[go.Figure | Sketch] = []
         self._page: Views | None = None
         self._note = widgets.HTML()
         self._box: widgets.Widget | None = None
@@ -124,10 +126,14 @@ class Explorer:
         """What the controls stand at now."""
         return {name: control.value for name, control in self.controls.items()}
 
+    @property
+    def views(self) -> list[go.Figure]:
+        """What the live widget shows; nothing before there is one."""
+        return [one.figure() if isinstance(one, Sketch) else one for one in self._drawn]
+
     def figures(self, **changes: Any) -> list[go.Figure]:
         """The views at the controls' defaults, but for `changes`: plain figures that need no widget."""
-        drawn = self.draw(**{**self.defaults, **changes})
-        return [drawn] if isinstance(drawn, go.Figure) else list(drawn)
+        return _several(self.draw(**{**self.defaults, **changes}))
 
     def figure(self, **changes: Any) -> go.Figure:
         """The first view (often the only one), as `figures`."""
@@ -142,8 +148,8 @@ class Explorer:
     def live(self) -> widgets.Widget:
         """The widget: controls above, figures below. Made once; later calls return the same."""
         if self._box is None:
-            self.views = self.figures(**self.values)
-            self._page = Views(self.views, self.columns)
+            self._drawn = self._sketched()
+            self._page = Views(self._drawn, self.columns)
             if self.say:
                 self._note.value = self.say(**self.values)
             for control in self.controls.values():
@@ -151,30 +157,38 @@ class Explorer:
             panel = widgets.HBox(list(self.controls.values()), layout={"flex_flow": "row wrap", "grid_gap": "0 24px"})
             self._box = widgets.VBox([panel, self._page, self._note], layout={"width": "100%"})
             self._box.add_class("servelab-explorer")
+            keeping(self._box, self._standing)
         return self._box
 
     def redraw(self) -> None:
         """Bring every view to the controls' present values."""
         try:
-            drawn = self.figures(**self.values)
+            drawn = self._sketched()
             note = self.say(**self.values) if self.say else ""
         except ServelabError as error:
             self._note.value = f'<span style="color:{style.ORANGE}">{html.escape(str(error))}</span>'
             return
-        self.views = drawn
+        self._drawn = drawn
         self._page.show(drawn)
         self._note.value = note
+
+    def _sketched(self) -> list[go.Figure | Sketch]:
+        with sketching():
+            return _several(self.draw(**self.values))
 
     def _changed(self, _event: Any) -> None:
         self.redraw()
 
     def _ipython_display_(self) -> None:
-        if is_static():
-            for figure in self.figures():
-                display(figure)
-            display(HTML(f"<p>{self.caption()}</p>"))
-        else:
-            display(self.live())
+        for one in self._standing() if is_static() else [self.live()]:
+            display(one)
+
+    def _standing(self) -> list[Any]:
+        return [*self.figures(), HTML(f"<p>{self.caption()}</p>")]
+
+
+def _several(drawn: Drawing) -> list[go.Figure]:
+    return list(drawn) if isinstance(drawn, Sequence) else [drawn]
 
 
 def _label(control: widgets.Widget) -> str:

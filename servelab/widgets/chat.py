@@ -11,6 +11,7 @@ from IPython.display import HTML, display
 from servelab.figures.style import ORANGE
 from servelab.i18n import _
 from servelab.progress import is_static
+from servelab.still import keeping
 
 MINE = "text-align:right;opacity:.75"
 
@@ -72,7 +73,8 @@ class Chat:
         button.on_click(sent)
         box.continuous_update = False
         box.observe(lambda change: change.new and sent(change), names="value")
-        return widgets.VBox([self._page, widgets.HBox([box, button])])
+        whole = widgets.VBox([self._page, widgets.HBox([box, button])])
+        return keeping(whole, lambda: [HTML(self.page())])
 
     def _ipython_display_(self) -> None:
         display(HTML(self.page()) if is_static() else self.live())

@@ -31,26 +31,30 @@ function render({ model, el }) {
   el.append(grid);
   const template = JSON.parse(model.get("template"));
   let Plotly;
+  let drawn = [];
   let waiting = false;
 
   const draw = () => {
     waiting = false;
-    const figures = JSON.parse(model.get("figures"));
+    const figures = model.get("figures");
     while (grid.children.length > figures.length) {
       Plotly.purge(grid.lastChild);
       grid.lastChild.remove();
     }
-    figures.forEach(({ data, layout }, n) => {
+    figures.forEach((figure, n) => {
       const plot = grid.children[n] ?? grid.appendChild(document.createElement("div"));
+      if (plot.data && drawn[n] === figure) return;
+      const { data, layout } = JSON.parse(figure);
       // The learner's zoom and hidden legend entries stay, unless the figure itself fixes them.
       Plotly.react(plot, data, { uirevision: "kept", ...layout, template, autosize: true }, CONFIG);
     });
+    drawn = figures;
   };
-  // Steps of a slider that arrive while the page is busy are drawn as one.
+  // Steps of a slider that have arrived while the page was busy are drawn as one: the latest.
   const changed = () => {
     if (!Plotly || waiting) return;
     waiting = true;
-    requestAnimationFrame(draw);
+    setTimeout(draw);
   };
   const fit = new ResizeObserver(() => {
     if (Plotly && grid.clientWidth) for (const plot of grid.children) Plotly.Plots.resize(plot);

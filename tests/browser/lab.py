@@ -17,6 +17,7 @@ import pytest
 from playwright.sync_api import Locator, Page, sync_playwright
 
 from servelab import lab as jupyter
+from servelab.engines.ports import free_port
 from servelab.paths import WORKSPACE_MARKER, home
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -57,6 +58,13 @@ class Session:
             self.command("notebook:run-all-above")
         time.sleep(0.5)
         self._idle(seconds)
+
+    def reopen(self, path: str, end: bool = False) -> None:
+        """Save the notebook and load its page anew; `end` ends its kernel before, so that a fresh one serves it."""
+        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+        if end:
+            self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+        self.open(path)
 
     def command(self, name: str) -> None:
         """Execute one of JupyterLab's commands, as its menu does."""
@@ -185,7 +193,7 @@ def opened(workspace: Path, state: Path, language: str = "en", **env: str) -> It
         os.environ.pop(name, None)
     lab = None
     try:
-        lab = jupyter.start(workspace, language, _free_port(), page="")
+        lab = jupyter.start(workspace, language, free_port(), page="")
         address = urlsplit(lab.url)
         token = address.query.removeprefix("token=")
         with sync_playwright() as playwright:
@@ -223,9 +231,3 @@ def _watch(session: Session) -> None:
     session.page.on("websocket", lambda w: request(w.url))
     session.page.on("console", console)
     session.page.on("pageerror", lambda e: complaint(f"uncaught: {e.stack or e}"))
-
-
-def _free_port() -> int:
-    from servelab.engines.ports import free_port
-
-    return free_port()

@@ -71,6 +71,14 @@ def test_lesson_layer_in_a_page(small, tmp_path):
         guessed.get_by_text("1,200 tokens").wait_for()
 
         session.cell(4).locator(".js-plotly-plot").first.wait_for()
+
+        session.reopen("small.ipynb")
+        assert len(session.redraws(1, 2)) == 2, "its kernel still runs: the explorer lives again"
+        session.reopen("small.ipynb", end=True)
+        assert session.cell(1).locator(".js-plotly-plot").count() == 3
+        assert "run the cell" in session.cell(1).locator(".jp-OutputArea").inner_text()
+        assert "How many?" in session.cell(3).locator(".jp-OutputArea").inner_text()
+        assert "model not found" not in session.page.content()
         assert session.strangers == []
         assert session.errors == []
     stored = json.loads((small / "progress.json").read_text())["notebooks"]["1.3"]

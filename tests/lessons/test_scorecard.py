@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import pytest
 
 from servelab.errors import ServelabError
-from servelab.lessons.scorecard import Scorecard, cost_per_million
+from servelab.lessons.scorecard import Scorecard
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,3 @@ def test_the_trace_is_the_same_each_time_and_shorter_in_a_short_run(folder):
     short, full = Scorecard("ci", folder).requests(), Scorecard("full", folder).requests()
     assert len(short) < len(full)
     assert short == full[: len(short)] == Scorecard("ci", folder).requests()
-
-
-def test_cost_of_a_million_tokens():
-    assert cost_per_million(3.6, 1000) == pytest.approx(1.0)
-    assert cost_per_million(1, 0) is None

@@ -67,7 +67,7 @@ def test_with_a_frontend_it_shows_one_widget(monkeypatch, shown):
 
 def sent(made: Explorer) -> list[dict]:
     """What the page was given to draw."""
-    return json.loads(made._page.figures)
+    return [json.loads(one) for one in made._page.figures]
 
 
 def test_a_control_changes_every_view_of_the_same_widget():

@@ -27,8 +27,6 @@ MUTANTS = {
     "tells the reserved block as free": HEAD
     + "    held = round(usage * (num_blocks - 1))\n    free = (num_blocks - held) * block_size\n"
     + TAIL,
-    "takes 32-token blocks for granted": HEAD
-    + "    block_size = 32\n    held = round(usage * (num_blocks - 1))\n"
-    "    free = (num_blocks - 1 - held) * block_size\n"
-    + TAIL,
+    "takes 32-token blocks for granted": HEAD + "    block_size = 32\n    held = round(usage * (num_blocks - 1))\n"
+    "    free = (num_blocks - 1 - held) * block_size\n" + TAIL,
 }

@@ -1,6 +1,8 @@
 """Plausible wrong answers to vllm-2.1-health; each must lose points."""
 
-RIGHT = '''import httpx
+from tests.notebooks.variants import but
+
+RIGHT = """import httpx
 from servelab.engines import Metrics
 
 
@@ -19,27 +21,22 @@ def health_report(url):
         "finished": metrics.value("vllm:request_success_total"),
         "mean_ttft_s": first / answers if answers else None,
     }
-'''
-
-
-def _but(old: str, new: str) -> str:
-    assert old in RIGHT
-    return RIGHT.replace(old, new)
+"""
 
 
 MUTANTS = {
-    "lets a refused connection through": _but("except httpx.HTTPError:", "except KeyError:"),
-    "counts answers that ended by themselves only": _but(
-        '"vllm:request_success_total")', '"vllm:request_success_total", finished_reason="stop")'
+    "lets a refused connection through": but(RIGHT, "except httpx.HTTPError:", "except KeyError:"),
+    "counts answers that ended by themselves only": but(
+        RIGHT, '"vllm:request_success_total")', '"vllm:request_success_total", finished_reason="stop")'
     ),
-    "reports who runs as who waits": _but('"vllm:num_requests_waiting"', '"vllm:num_requests_running"'),
-    "reports who waits as who runs": _but('"vllm:num_requests_running"', '"vllm:num_requests_waiting"'),
-    "makes a percentage of the share": _but(
-        'metrics.value("vllm:kv_cache_usage_perc")', '100 * metrics.value("vllm:kv_cache_usage_perc")'
+    "reports who runs as who waits": but(RIGHT, '"vllm:num_requests_waiting"', '"vllm:num_requests_running"'),
+    "reports who waits as who runs": but(RIGHT, '"vllm:num_requests_running"', '"vllm:num_requests_waiting"'),
+    "makes a percentage of the share": but(
+        RIGHT, 'metrics.value("vllm:kv_cache_usage_perc")', '100 * metrics.value("vllm:kv_cache_usage_perc")'
     ),
-    "takes the whole answer's time for the first token's": _but(
-        "vllm:time_to_first_token_seconds_", "vllm:e2e_request_latency_seconds_"
+    "takes the whole answer's time for the first token's": but(
+        RIGHT, "vllm:time_to_first_token_seconds_", "vllm:e2e_request_latency_seconds_"
     ),
-    "tells the sum for the mean": _but("first / answers if answers else None", "first"),
-    "adds no alive key to the dead": _but('return {"alive": False}', "return {}"),
+    "tells the sum for the mean": but(RIGHT, "first / answers if answers else None", "first"),
+    "adds no alive key to the dead": but(RIGHT, 'return {"alive": False}', "return {}"),
 }
