@@ -22,6 +22,13 @@ OPTIONS = {
     "num_gpu_blocks_override": int, "api_key": str, "dtype": str, "enable_prefix_caching": bool,
     "enable_chunked_prefill": bool, "scheduling_policy": str, "gpu_memory_utilization": float, "seed": int,
 }  # fmt: skip
+LARGEST = {
+    "max_num_seqs": 256, "max_model_len": 8192, "max_num_batched_tokens": 65_536, "block_size": 256,
+    "num_gpu_blocks_override": 8192, "gpu_memory_utilization": 1, "seed": 2**31 - 1,
+}  # fmt: skip
+"""Of the numbers; none is below 0. What fits into the machine, the launch itself checks."""
+TOKENS = 65_536
+"""The most that all blocks together may hold: their memory is taken at once."""
 WORD = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]{0,63}")
 OWN_SERVERS = 2
 """Servers of learners' choosing that are up at once; the one used longest ago makes room."""
@@ -42,6 +49,12 @@ def check(options: dict[str, Any]) -> dict[str, Any]:
             raise ServelabError(_("The option {name} wants a {kind}.").format(name=key, kind=wanted.__name__))
         if wanted is str and not WORD.fullmatch(value):
             raise ServelabError(_("The option {name} wants one plain word.").format(name=key))
+        if key in LARGEST and not 0 <= value <= LARGEST[key]:
+            raise ServelabError(
+                _("The option {name} wants a number from 0 to {most}.").format(name=key, most=LARGEST[key])
+            )
+    if options.get("num_gpu_blocks_override", 0) * options.get("block_size", 1) > TOKENS:
+        raise ServelabError(_("The blocks may hold {n} tokens at most.").format(n=TOKENS))
     return options
 
 

@@ -39,7 +39,7 @@ class Evidence:
             genuine = hmac.compare_digest(kept["signature"], self._sign(kept["trace"]))
             if genuine and kept["trace"]["belongs"] == belongs:
                 return [wire.decode(value, _unknown) for value in kept["trace"]["observations"]]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             pass
         return None
 

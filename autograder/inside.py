@@ -14,6 +14,7 @@ import threading
 import time
 from typing import Any
 
+import calls
 import wire
 
 RELAYED: dict[int, Any] = {}
@@ -222,6 +223,7 @@ def main() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
+    calls.bar()
     if sockets := os.environ.get("SERVELAB_GRADER_SOCKETS"):
         threading.Thread(target=relay, args=(sockets,), daemon=True).start()
     sys.path.pop(0)  # this folder: the learner's `import wire` is hers

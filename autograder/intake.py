@@ -6,8 +6,11 @@ Of a submitted file only source texts are taken: the answers, and cells of the l
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -121,30 +124,57 @@ def read(path: Path, source: Source, lang: str = "en") -> Intake:
     cells = [Cell(found[cell.answer], cell.answer) if cell.answer else cell for cell in order]
     cells += [Cell(course[id], id) for id in missing]
     changed = sum(found[id].strip() != course[id].strip() for id in found)
-    return Intake(lang, tuple(cells), tuple(notes), changed)
+    return Intake(lang, tuple(cells), tuple(dict.fromkeys(notes)), changed)
 
 
 def _submitted(path: Path, notes: list[str]) -> Iterator[tuple[str, str, str]]:
     """(id, type, source) of each cell in the file; nothing where it is no notebook, with a note that says so."""
     try:
-        if not path.is_file():
+        content = _content(path)
+        if content is None:
             notes.append(_("There is no notebook {name}.").format(name=path.name))
             return
-        if path.stat().st_size > FILE_BYTES:
+        if len(content) > FILE_BYTES:
             notes.append(
                 _("{name} is larger than {n} MiB: clear its outputs and hand it in again.").format(
                     name=path.name, n=FILE_BYTES // 2**20
                 )
             )
             return
-        data = json.loads(path.read_bytes().decode("utf-8", "replace"))
+        data = json.loads(content.decode("utf-8-sig", "replace"))
         cells = data["cells"] if "cells" in data else [c for sheet in data["worksheets"] for c in sheet["cells"]]
+        if not isinstance(cells, list):
+            raise TypeError
         cells = [c for c in cells if isinstance(c, dict)]
-    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, MemoryError, KeyError, TypeError):
         notes.append(_("{name} is no notebook that can be read: save it in JupyterLab again.").format(name=path.name))
         return
     for cell in cells:
-        yield _id(cell), str(cell.get("cell_type")), _text(cell)
+        kind = cell.get("cell_type")
+        yield _id(cell), kind if isinstance(kind, str) else "", _text(cell)
+
+
+def _content(path: Path) -> bytes | None:
+    """The bytes of a plain file, one more than allowed at most; a link could lead to another's work or to a solution.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe is not waited for
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            return None
+        with open(file, "rb", closefd=False) as stream:
+            return stream.read(FILE_BYTES + 1)
+    finally:
+        os.close(file)
 
 
 def _id(cell: dict[str, Any]) -> str:
@@ -152,7 +182,8 @@ def _id(cell: dict[str, Any]) -> str:
     metadata = cell.get("metadata")
     nbgrader = metadata.get("nbgrader") if isinstance(metadata, dict) else None
     name = nbgrader.get("grade_id") if isinstance(nbgrader, dict) else None
-    return name if isinstance(name, str) else str(cell.get("id", ""))
+    name = name if isinstance(name, str) else cell.get("id", "")
+    return name if isinstance(name, str) else ""
 
 
 def _text(cell: dict[str, Any]) -> str:

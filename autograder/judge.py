@@ -8,6 +8,7 @@ itself: the sandbox is opened anew without it, and what stands before and after 
 from __future__ import annotations
 
 import contextlib
+import copy
 import random
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from typing import Any
 from autograder.engines import Engines, Relays
 from autograder.evidence import Evidence, data, digest
 from autograder.intake import Intake, blank_answer
-from autograder.properties import Checks, by_constants, quiet, score
+from autograder.properties import Checks, by_constants, quiet, score, shown
 from autograder.remote import AnswerError, Gone, Session
 from autograder.results import Judgement, Mark
 from autograder.sandbox import Isolation, Limits
@@ -33,6 +34,10 @@ OWN_SECONDS = 5.0
 OWN_SECONDS_IN_ALL = 20.0
 WORK_SECONDS = 60.0
 """One call to the learner's code; one on a server; one of her own cells; all of these; all calls of an exercise."""
+ANEW_SECONDS = 2.0
+"""What a sandbox opened anew because of one of her own cells counts as."""
+GIVEN = 12
+"""Constants that are tried because the reference gives them in the test cell: the first, and as many of the last."""
 ENGINE_LIMITS = Limits(memory_bytes=3 * 2**30, open_files=1024)
 """A client of an engine imports more than an answer that computes."""
 
@@ -105,8 +110,32 @@ def constants(source: Source, exercise: Exercise, seed: int) -> list[frozenset[i
     if key not in _CONSTANTS:
         cell, answers = checks(exercise.test.source, exercise.test.id), defined(exercise.answer.source)
         anew = lambda: namespace(source, exercise, Lesson(exercise, seed))  # noqa: E731
-        _CONSTANTS[key] = [] if exercise.engine else by_constants(cell, answers, anew)
+        _CONSTANTS[key] = (
+            [] if exercise.engine else by_constants(cell, answers, anew, _given(exercise, cell, answers, anew()))
+        )
     return _CONSTANTS[key]
+
+
+def _given(exercise: Exercise, cell: Checks, answers: set[str], names: dict[str, Any]) -> list[Any]:
+    """What the reference's functions give in a test cell: well-formed constants, among them those of fixed inputs."""
+    given: dict[str, Any] = {}
+
+    def heard(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            value = function(*args, **kwargs)
+            given.setdefault(repr(value), copy.deepcopy(value))
+            return value
+
+        return call
+
+    with quiet():
+        exec(compile(exercise.answer.source, exercise.answer.id, "exec"), names)
+    for name in answers:
+        if callable(names.get(name)) and not isinstance(names[name], type):
+            names[name] = heard(names[name])
+    cell.run(names)
+    values = list(given.values())
+    return values if len(values) <= GIVEN else values[: GIVEN // 2] + values[-GIVEN // 2 :]
 
 
 class Desk:
@@ -140,20 +169,27 @@ class Desk:
             Lost: the answer cell cannot be executed.
         """
         place = next(n for n, cell in enumerate(self._cells) if cell.answer == exercise.answer.id)
+        if self._session is not None and self._session.ended:  # by what an earlier exercise's check asked of it
+            self.close()
         while place not in self._ended:
+            fresh, at = not self._done, None
             try:
                 session = self._session or self._start()
+                session.limit(CALL_SECONDS)
                 for cell in (self._source.cells[id] for id in exercise.context if id != OPENING):
                     with contextlib.suppress(Exception):
                         session.execute(cell.id, cell.source)
                 while self._done <= place:
-                    self._execute(session, self._done)
+                    at = self._done
+                    self._execute(session, at)
                     self._done += 1
             except Gone as gone:
-                if self._session is None:  # not the learner's doing
-                    raise Lost(_("The sandbox did not start: it {cause}.").format(cause=gone)) from None
-                self._ended[self._done] = str(gone)
                 self.close()
+                if at is not None:
+                    self._ended[at] = str(gone)
+                    self._spent += 0 if self._cells[at].answer else ANEW_SECONDS
+                elif fresh:  # not the learner's doing
+                    raise Lost(_("The sandbox did not start: it {cause}.").format(cause=gone)) from None
                 continue
             if error := self._raised.get(exercise.answer.id):
                 raise Lost(_("The answer raised {error}.").format(error=_told(error)))
@@ -276,7 +312,10 @@ def _checked(
                 ENGINE_SECONDS if exercise.engine else CALL_SECONDS, ENGINE_SECONDS if exercise.engine else WORK_SECONDS
             )
             wanted = defined(exercise.answer.source)
-            answers = session.names(sorted(wanted))
+            try:
+                answers = session.names(sorted(wanted))
+            except Exception as error:
+                raise Lost(_("The answer raised {error}.").format(error=_told(error))) from None
             if missing := sorted(wanted - set(answers)):
                 raise Lost(_("The answer defines no {names}.").format(names=", ".join(missing)))
             names |= answers
@@ -288,12 +327,15 @@ def _checked(
     except Gone as gone:
         return replace(blank, cause=_("Your code {cause} while it was checked.").format(cause=gone))
     earned, properties = score(outcomes, constants(source, exercise, seed), exercise.points)
-    cause = (
-        _("Your code raised {error}.").format(error=_told(raised[0])) if raised and earned < exercise.points else None
-    )
+    cause = None
+    if raised and earned < exercise.points:
+        own = isinstance(raised[0], AnswerError) and raised[0].hidden
+        cause = _("Your code gave what no check can use, or raised an error of its own kind.")
+        cause = cause if own else _("Your code raised {error}.").format(error=_told(raised[0]))
     return replace(blank, earned=earned, properties=properties, cause=cause)
 
 
 def _told(error: Exception) -> str:
-    text = " ".join(str(error).split())[:200]
-    return text if isinstance(error, AnswerError) else f"{type(error).__name__}: {text}".removesuffix(": ")
+    """An error as a learner may read it; what she was asked in a hidden check she could have put into its text."""
+    text = "" if getattr(error, "hidden", False) else shown(" ".join(str(error).split()), 200)
+    return text if text and isinstance(error, AnswerError) else f"{type(error).__name__}: {text}".removesuffix(": ")

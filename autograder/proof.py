@@ -57,13 +57,14 @@ def mutants(name: str) -> dict[str, str]:
     return found
 
 
-def judge(source: Source, exercise: Exercise, answer: str, test: str, seed: int) -> Verdict:
+def judge(source: Source, exercise: Exercise, answer: str, test: str, seed: int, stop: bool = False) -> Verdict:
     """Score an answer by the grader's own rule, in this process: for code of the course's own.
 
     Args:
         answer: source of the answer cell.
         test: source of the test cell.
         seed: inputs are drawn from it.
+        stop: end at the first hidden property that does not hold.
     """
     names = namespace(source, exercise, Lesson(exercise, seed))
     try:
@@ -71,7 +72,7 @@ def judge(source: Source, exercise: Exercise, answer: str, test: str, seed: int)
             exec(compile(answer, "answer", "exec"), names)
     except (Exception, SystemExit) as error:
         return Verdict(0.0, no_answer=error)
-    outcomes, raised = checks(test, exercise.test.id).run(names)
+    outcomes, raised = checks(test, exercise.test.id).run(names, stop=stop)
     earned, _properties = score(outcomes, constants(source, exercise, seed), exercise.points)
     return Verdict(earned, tuple(outcomes), tuple(raised))
 
@@ -93,7 +94,7 @@ def problems(source: Source, exercise: Exercise, seeds: Iterable[int] = range(20
     blank = judge(source, exercise, released.answer.source, released.test.source, seeds[0])
     if blank.visible:
         found.append("the empty answer passes the visible checks")
-    if not exercise.engine and judge(source, exercise, released.answer.source, test, seeds[0]).earned:
+    if not exercise.engine and judge(source, exercise, released.answer.source, test, seeds[0], stop=True).earned:
         found.append("the empty answer scores")
     for seed in seeds:
         reference = judge(source, exercise, exercise.answer.source, test, seed)
@@ -103,7 +104,7 @@ def problems(source: Source, exercise: Exercise, seeds: Iterable[int] = range(20
             found.append(f"the reference loses at seed {seed}: {reason!r}, {lost}")
             break
     for wrong, answer in mutants(exercise.name).items():
-        verdicts = [judge(source, exercise, answer, test, seed) for seed in seeds[:MUTANT_SEEDS]]
+        verdicts = [judge(source, exercise, answer, test, seed, stop=True) for seed in seeds[:MUTANT_SEEDS]]
         if verdicts[0].no_answer is not None:
             found.append(f"the answer that {wrong} is no answer at all: {verdicts[0].no_answer!r}")
         elif any(verdict.earned == exercise.points for verdict in verdicts):

@@ -12,7 +12,7 @@ import contextlib
 import io
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from autograder.results import Property
 from servelab.i18n import _
 
 HIDDEN = "### BEGIN HIDDEN TESTS"
-CONSTANTS = (None, 0, 1, -1, True, False, 0.5, math.nan, math.inf, "", [], {}, (), [0], [1], {"": 0})
+CONSTANTS = (None, 0, 1, -1, 10**9, True, False, 0.5, math.nan, math.inf, "", [], {}, (), [0], [1], {"": 0})
 _HOLD, _FAIL = "__held__", "__failed__"
 
 
@@ -54,11 +54,14 @@ class Checks:
         tree = ast.parse(source)
         self._found: list[tuple[str | None, bool]] = []
         self._statements = []
+        self._places: list[tuple[int, int, range]] = []
         for statement in tree.body:
             first = len(self._found)
             changed = ast.fix_missing_locations(_Asserts(self._add).visit(statement))
             code = compile(ast.Module([changed], []), name, "exec")
-            self._statements.append((code, range(first, len(self._found)), statement.lineno >= self._hidden_from))
+            inside = range(first, len(self._found))
+            self._statements.append((code, inside, statement.lineno >= self._hidden_from))
+            self._places.append((statement.lineno, statement.end_lineno, inside))
 
     def _add(self, node: ast.Assert) -> int:
         """Number the property of an assert; a message with values in it is shown only of visible checks."""
@@ -67,15 +70,18 @@ class Checks:
         self._found.append((text, hidden))
         return len(self._found) - 1
 
-    def run(self, names: dict[str, Any], only_hidden: bool = False) -> tuple[list[Outcome], list[Exception]]:
+    def run(
+        self, names: dict[str, Any], only_hidden: bool = False, stop: bool = False
+    ) -> tuple[list[Outcome], list[Exception]]:
         """Check what `names` holds.
 
         Args:
             names: the namespace, changed by the cell.
             only_hidden: leave the visible statements out.
+            stop: end at the first hidden property that does not hold, where that is all one wants to know.
 
         Returns:
-            The properties in their order, and what statements raised.
+            The properties in their order, and what statements raised; one of a hidden statement is marked `hidden`.
         """
         outcomes = [
             Outcome(text or (_("a hidden check") if hidden else _("a check")), hidden) for text, hidden in self._found
@@ -89,7 +95,9 @@ class Checks:
             outcomes[number].checked = outcomes[number].wrong = True
             if message is not None and not outcomes[number].hidden:
                 with contextlib.suppress(Exception):
-                    outcomes[number].message = str(message())[:300]
+                    outcomes[number].message = shown(str(message()), 300)
+            if stop and outcomes[number].hidden:
+                raise _Enough
 
         names |= {_HOLD: held, _FAIL: failed}
         with quiet():
@@ -98,11 +106,30 @@ class Checks:
                     continue
                 try:
                     exec(code, names)
+                except _Enough:
+                    break
                 except Exception as error:
+                    error.hidden = hidden
                     raised.append(error)
-                    for number in inside:
+                    for number in {*inside, *self._passed(error)}:
                         outcomes[number].wrong = True
+                    if stop and hidden:
+                        break
         return outcomes, raised
+
+    def _passed(self, error: Exception) -> Iterable[int]:
+        """The properties of the functions of this cell that an error left: they were not checked to their end."""
+        trace = error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == self.name:
+                for first, last, inside in self._places:
+                    if first <= trace.tb_lineno <= last:
+                        yield from inside
+            trace = trace.tb_next
+
+
+class _Enough(BaseException):
+    """Ends a cell that has already lost."""
 
 
 class _Asserts(ast.NodeTransformer):
@@ -126,20 +153,28 @@ class _Asserts(ast.NodeTransformer):
         return Put().visit(new)
 
 
+def shown(text: str, most: int) -> str:
+    """A learner's text as it may be shown: on one line, without what would steer a terminal or end a file's writing."""
+    return "".join(c if c.isprintable() else " " for c in text[:most])
+
+
 def constant(value: Any) -> Callable[..., Any]:
     """A function that always gives `value`."""
     return lambda *args, **kwargs: value
 
 
-def by_constants(checks: Checks, answers: set[str], names: Callable[[], dict[str, Any]]) -> list[frozenset[int]]:
+def by_constants(
+    checks: Checks, answers: set[str], names: Callable[[], dict[str, Any]], more: Iterable[Any] = ()
+) -> list[frozenset[int]]:
     """For each constant, the hidden properties that hold for an answer which is it, whatever it is asked.
 
     Args:
         answers: names that the answer cell binds.
         names: makes the namespace of the check anew.
+        more: constants of the form that is asked for.
     """
     found = []
-    for value in CONSTANTS:
+    for value in (*CONSTANTS, *more):
         outcomes, _raised = checks.run(names() | {name: constant(value) for name in answers})
         found.append(frozenset(n for n, outcome in enumerate(outcomes) if outcome.hidden and outcome.held))
     return found

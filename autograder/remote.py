@@ -15,7 +15,7 @@ import select
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from autograder import wire
 from autograder.engines import Relays
@@ -25,6 +25,7 @@ from servelab.i18n import _
 
 START_SECONDS = 60.0
 ASKS = 8
+"""Servers that the code in one sandbox may ask for."""
 ADDRESS = re.compile(r"https?://127\.0\.0\.1:(\d{1,5})\b")
 
 
@@ -48,6 +49,9 @@ class Session:
         engines: starts a server for the sandbox: options -> (the state it may know, the real server); it raises
             ServelabError where it will not.
         relays: lets the sandbox reach the servers whose addresses a check hands to the learner's code.
+
+    Attributes:
+        ended: why it is over, as part of a sentence; None while it goes on.
     """
 
     def __init__(
@@ -59,18 +63,26 @@ class Session:
     ) -> None:
         self.box, self.seconds, self.engines, self.relays = box, seconds, engines, relays
         self.servers: dict[str, Any] = {}
+        self.ended: str | None = None
+        self._asks = 0
         self._reached: set[int] = set()
         self._until: float | None = None
+        self._together = 0.0
         self._lock = threading.RLock()
-        self._receive(time.monotonic() + START_SECONDS)
+        os.set_blocking(box.requests.fileno(), False)
+        self._readable, self._writable = select.poll(), select.poll()  # `select` knows only the first thousand files
+        self._readable.register(box.replies.fileno(), select.POLLIN)
+        self._writable.register(box.requests.fileno(), select.POLLOUT)
+        self._receive(time.monotonic() + START_SECONDS, START_SECONDS)
 
     def open(self, lesson: str) -> None:
-        """Let `servelab` and `lesson` stand, as the opening cell does."""
-        self.ask("open", lesson=lesson, engine=self.engines is not None)
+        """Let `servelab` and `lesson` stand, as the opening cell does; its imports are not the learner's time."""
+        self.ask("open", seconds=START_SECONDS, lesson=lesson, engine=self.engines is not None)
 
-    def limit(self, each: float, together: float) -> None:
+    def limit(self, each: float, together: float | None = None) -> None:
         """From now on a request may take `each` seconds, and all of them `together`."""
-        self.seconds, self._until = each, time.monotonic() + together
+        self.seconds, self._together = each, together or 0.0
+        self._until = None if together is None else time.monotonic() + together
 
     def execute(self, cell: str, code: str, seconds: float | None = None) -> None:
         """Execute one cell.
@@ -83,19 +95,27 @@ class Session:
 
     def names(self, names: list[str]) -> dict[str, Any]:
         """What the cells bound to these names, as data or proxies; names that are not bound are missing."""
-        return self.ask("get", names=sorted(names))
+        found = self.ask("get", names=sorted(names))
+        if not isinstance(found, dict):
+            raise AnswerError("no names and values")
+        return {name: found[name] for name in names if name in found}  # of a forged answer no other name counts
 
     def ask(self, do: str, seconds: float | None = None, **given: Any) -> Any:
         """One request and its answer."""
         with self._lock:
-            limit, now, asks = seconds or self.seconds, time.monotonic(), 0
-            deadline = now + limit if self._until is None else min(now + limit, self._until)
-            self._send({"do": do, **given})
+            limit, now = seconds or self.seconds, time.monotonic()
+            deadline = now + limit
+            if self._until is not None and self._until < deadline:
+                deadline, limit = self._until, self._together
+            self._send({"do": do, **given}, deadline, limit)
             while "ask" in (reply := self._receive(deadline, limit)):
-                asks += 1
+                self._asks += 1
+                if self._asks > ASKS:
+                    self._end(_("asked for more than {n} servers").format(n=ASKS))
                 before = time.monotonic()
-                self._send(self._serve(reply) if asks <= ASKS else {"error": "too many servers"})
+                served = self._serve(reply)
                 deadline += time.monotonic() - before  # a server's start is not the learner's time
+                self._send(served, deadline, limit)
         if "error" in reply:
             raise _error(reply)
         return self._decoded(reply.get("value"))
@@ -148,36 +168,51 @@ class Session:
             return {"state": self.encoded(state)}
         except (ServelabError, AnswerError) as error:
             return {"error": str(error)}
+        except Exception:  # values that no engine takes end in errors of every kind
+            return {"error": _("The server did not start with these options.")}
 
-    def _send(self, message: dict[str, Any]) -> None:
-        try:
-            wire.write(self.box.requests, message)
-        except OSError:
-            raise Gone(self._why()) from None
+    def _send(self, message: dict[str, Any], deadline: float, limit: float) -> None:
+        """Hand over a message, or Gone: whoever reads slowly, or not at all, has until the deadline."""
+        rest, stream = memoryview(wire.packed(message)), self.box.requests.fileno()
+        while rest:
+            self._wait(self._writable, deadline, limit)
+            try:
+                rest = rest[os.write(stream, rest) :]
+            except BlockingIOError:
+                continue
+            except OSError:
+                self._end()
 
-    def _receive(self, deadline: float, limit: float = START_SECONDS) -> dict[str, Any]:
+    def _receive(self, deadline: float, limit: float) -> dict[str, Any]:
         try:
             size = wire.length(self._take(wire.HEAD, deadline, limit))
             return wire.parse(self._take(size, deadline, limit))
         except wire.WireError as error:
-            raise Gone(_("answered with no answer ({error})").format(error=error)) from None
+            self._end(_("answered with no answer ({error})").format(error=error))
 
     def _take(self, size: int, deadline: float, limit: float) -> bytes:
         """Exactly `size` bytes, or Gone: whoever writes slowly, or nothing, has until the deadline."""
         data, stream = bytearray(), self.box.replies.fileno()
         while len(data) < size:
-            ready, _w, _x = select.select([stream], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
-                raise Gone(_("took more than {n:g} s").format(n=limit))
+            self._wait(self._readable, deadline, limit)
             part = os.read(stream, min(size - len(data), 1 << 20))
             if not part:
-                raise Gone(self._why())
+                self._end()
             data += part
         return bytes(data)
 
-    def _why(self) -> str:
-        time.sleep(0.05)  # the watch that ended it says why a moment later
-        return self.box.broken or _("ended its process")
+    def _wait(self, stream: select.poll, deadline: float, limit: float) -> None:
+        if self.ended:
+            raise Gone(self.ended)
+        if not stream.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            self._end(_("took more than {n:g} s").format(n=limit))
+
+    def _end(self, cause: str | None = None) -> NoReturn:
+        """Speak no more with this sandbox: after a late answer each would be taken for the next."""
+        if cause is None:
+            time.sleep(0.05)  # the watch that ended it says why a moment later
+        self.ended = self.box.broken or cause or _("ended its process")
+        raise Gone(self.ended) from None
 
 
 class Remote:
@@ -195,6 +230,8 @@ class Remote:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
+        if name in wire.ADDRESS:
+            raise AnswerError(f"a {self._kind} where a server was expected")
         value = self._session.ask("attribute", id=self._number, name=name)
         return _Method(self, name) if isinstance(value, Remote) and value._kind in _METHODS else value
 
@@ -245,14 +282,20 @@ class _Method:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.of._call(self.name, args, kwargs)
 
+    def _no(self, *ignored: Any) -> Any:
+        raise AnswerError(f"the method {self.name} where data was expected")
+
+    __eq__ = __ne__ = __bool__ = _no
+    __hash__ = object.__hash__
+
 
 def _error(reply: dict[str, Any]) -> Exception:
     """What was raised inside, as one of Python's own exceptions where it is one."""
-    told = str(reply.get("told", ""))[:300]
-    bases = reply.get("bases")
-    for name in bases if isinstance(bases, list) else []:
-        kind = ServelabError if name == "ServelabError" else getattr(builtins, str(name), None)
+    what, told, bases = reply["error"], reply.get("told"), reply.get("bases")
+    told = told[:300] if isinstance(told, str) else ""
+    for name in (name for name in (bases if isinstance(bases, list) else []) if isinstance(name, str)):
+        kind = ServelabError if name == "ServelabError" else getattr(builtins, name, None)
         if isinstance(kind, type) and issubclass(kind, Exception) and kind not in (Exception, StopIteration):
             with contextlib.suppress(TypeError):  # UnicodeError and the like want more than a text
                 return kind(told)
-    return AnswerError(f"{str(reply['error'])[:80]}: {told}")
+    return AnswerError(f"{what[:80] if isinstance(what, str) else 'Exception'}: {told}")

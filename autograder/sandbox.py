@@ -17,6 +17,7 @@ import sys
 import sysconfig
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -29,7 +30,7 @@ from servelab.i18n import _
 from servelab.paths import ROOT
 
 HERE = Path(__file__).parent
-PARTS = (HERE / "inside.py", HERE / "wire.py")
+PARTS = (HERE / "inside.py", HERE / "wire.py", HERE / "calls.py")
 """All of the grader that a sandbox sees."""
 SHOWN = ("servelab", "course.toml", "assets")
 """What of the course a sandbox sees: neither its notebooks, which hold the solutions, nor its tests."""
@@ -44,13 +45,17 @@ SYSTEM = (
     "/etc/localtime",
     "/etc/alternatives",
 )
+CONTAINER = "container"
+"""The file in a sandbox's folder that says which container it is."""
 GRADER, SOCKETS, HOME = "/run/grader", "/run/servers", "/tmp"
-WATCH_SECONDS = 0.1
+WATCH_SECONDS, GOODBYE_SECONDS = 0.1, 0.5
+BUSY = 1.5
+"""More cores than this in use for a second, and all that a sandbox runs becomes the machine's least urgent work."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one submission may take: bytes of memory for all its processes, processes, CPU seconds, bytes of files."""
+    """What one submission may take: bytes of memory, processes, CPU seconds (each together), bytes of files."""
 
     memory_bytes: int = 1536 * 2**20
     processes: int = 48
@@ -86,7 +91,7 @@ class Box:
     """
 
     def __init__(self, isolation: Isolation, limits: Limits) -> None:
-        self.limits, self.broken = limits, None
+        self.isolation, self.limits, self.broken = isolation, limits, None
         self._folder = tempfile.TemporaryDirectory(prefix="servelab-box-", ignore_cleanup_errors=True)
         self.sockets = Path(self._folder.name) / "s"
         self.sockets.mkdir()
@@ -128,31 +133,90 @@ class Box:
         self._folder.cleanup()
 
     def _end(self) -> None:
-        """Kill the tree, its youngest last to be seen included: with its first process a PID namespace dies whole."""
-        for one in [*_tree(self._process.pid), self._process]:
+        """Kill the tree, its youngest last to be seen included: with its first process a PID namespace dies whole.
+
+        The outermost one is left a moment to see its child's end: nobody else may ever ask for it.
+        """
+        try:
+            tree = psutil.Process(self._process.pid).children(recursive=True)
+        except psutil.Error:
+            tree = []
+        for one in tree:
             with contextlib.suppress(psutil.Error, OSError):
                 one.kill()
+        if tree:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(GOODBYE_SECONDS)
+        with contextlib.suppress(OSError):
+            self._process.kill()
+        container = Path(self._folder.name) / CONTAINER
+        if container.exists():  # its processes are the service's children, not ours
+            words = [self.isolation.name, "rm", "--force", container.read_text().strip()]
+            subprocess.run(words, capture_output=True, stdin=subprocess.DEVNULL, check=False)
 
     def _look(self) -> None:
+        used, since = 0.0, time.monotonic()
         while not self._over.wait(WATCH_SECONDS) and self._process.poll() is None:
-            tree, held = _tree(self._process.pid), 0
-            for one in tree:
-                with contextlib.suppress(psutil.Error):
-                    held += one.memory_info().rss
-            if held > self.limits.memory_bytes:
+            tree = _tree(self._process.pid)
+            found = [told for told in map(_took, tree) if told]
+            memory, seconds = sum(m for m, _s in found), sum(s for _m, s in found)
+            if memory > self.limits.memory_bytes:
                 self.broken = _("took more than {n} MiB of memory").format(n=self.limits.memory_bytes // 2**20)
             elif len(tree) > self.limits.processes + 8:  # a sandbox's own few, and some that are just ending
                 self.broken = _("started more than {n} processes").format(n=self.limits.processes)
+            elif seconds > self.limits.cpu_seconds:
+                self.broken = _("took more than {n} s of processor time").format(n=self.limits.cpu_seconds)
             if self.broken:
                 self._end()
                 return
+            if (past := time.monotonic() - since) > 1:
+                if seconds - used > BUSY * past:
+                    _last_in_line(tree)
+                used, since = seconds, time.monotonic()
 
 
-def _tree(pid: int) -> list[psutil.Process]:
+def _tree(pid: int) -> list[int]:
+    """Everything a process started and what that started, without a look at each process of the machine."""
+    if not Path(f"/proc/self/task/{os.getpid()}/children").exists():  # not every kernel tells
+        try:
+            return [one.pid for one in psutil.Process(pid).children(recursive=True)]
+        except psutil.Error:
+            return []
+    found, todo = [], [pid]
+    while todo:
+        one = todo.pop()
+        found.append(one)
+        for thread in _threads(one):
+            with contextlib.suppress(OSError):
+                todo += map(int, Path(f"/proc/{one}/task/{thread}/children").read_text().split())
+    return found[1:]
+
+
+def _threads(pid: int) -> list[int]:
     try:
-        return psutil.Process(pid).children(recursive=True)
-    except psutil.Error:
+        return list(map(int, os.listdir(f"/proc/{pid}/task")))
+    except OSError:
         return []
+
+
+def _took(pid: int) -> tuple[int, float] | None:
+    """Bytes of memory a process holds, and seconds of processor time that it and its ended children took."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE"), sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+
+def _last_in_line(tree: list[int]) -> None:
+    """Make every thread of these processes, and what they start from now on, wait for anyone else's."""
+    for pid in tree:
+        for thread in _threads(pid):
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, thread, 19)
+        with contextlib.suppress(OSError):  # where the kernel shares by session, that is what counts
+            Path(f"/proc/{pid}/autogroup").write_text("19")
 
 
 def isolation(unsafe: bool = False) -> Isolation:
@@ -290,7 +354,16 @@ def _container(tool: str, sockets: Path, limits: Limits) -> list[str]:
     if have.returncode:
         empty = b"\0" * 1024  # an empty tar archive
         subprocess.run([tool, "import", "-", "servelab-empty"], input=empty, capture_output=True, check=False)
-    words = [tool, "run", "--rm", "--interactive", "--network=none", "--read-only", "--user=65534:65534"]
+    words = [
+        tool,
+        "run",
+        f"--cidfile={sockets.parent / CONTAINER}",
+        "--rm",
+        "--interactive",
+        "--network=none",
+        "--read-only",
+        "--user=65534:65534",
+    ]
     words += ["--cap-drop=ALL", "--security-opt=no-new-privileges", f"--pids-limit={limits.processes}", "--ipc=private"]
     words += [f"--memory={limits.memory_bytes}", f"--memory-swap={limits.memory_bytes}", f"--workdir={HOME}"]
     words += [f"--tmpfs={HOME}:rw,size={limits.file_bytes},mode=1777", f"--shm-size={limits.file_bytes}"]

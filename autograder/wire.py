@@ -10,24 +10,34 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import struct
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 FRAME_BYTES = 4 * 2**20
 ITEMS = 100_000
+TEXT = 2**20
+"""Values in a message, and characters or bytes in one of them: a check that multiplies what it gets stays small."""
 DEPTH = 60
+ALIKE = 64
+ADDRESS = frozenset({"url", "base_url", "host", "port", "client"})
+"""What a check would connect to: only a server that the grader started may have such an attribute."""
+HEAD = 4
 _LENGTH = struct.Struct(">I")
 _ARRAYS = "biufc"
+_DTYPE = re.compile(r"[<>=|]?(b1|[iu][1248]|f[248]|c(8|16))")
+_FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 class WireError(ValueError):
     """What arrived is no frame, too long, too deep, or no value."""
 
 
-def write(stream: BinaryIO, message: dict[str, Any]) -> None:
-    """Send one message.
+def packed(message: dict[str, Any]) -> bytes:
+    """A message as a frame.
 
     Raises:
         WireError: it is longer than a frame may be.
@@ -37,7 +47,12 @@ def write(stream: BinaryIO, message: dict[str, Any]) -> None:
         raise WireError(
             f"{len(data) / 2**20:.0f} MiB are more than the {FRAME_BYTES // 2**20} MiB that may be handed over"
         )
-    stream.write(_LENGTH.pack(len(data)) + data)
+    return _LENGTH.pack(len(data)) + data
+
+
+def write(stream: BinaryIO, message: dict[str, Any]) -> None:
+    """Send one message on a blocking stream; raises what `packed` does."""
+    stream.write(packed(message))
     stream.flush()
 
 
@@ -70,14 +85,11 @@ def length(head: bytes) -> int:
 
 def read(stream: BinaryIO) -> dict[str, Any] | None:
     """Receive one message from a blocking stream; None at its end."""
-    head = stream.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
+    head = stream.read(HEAD)
+    if len(head) < HEAD:
         return None
     data = stream.read(length(head))
     return parse(data)
-
-
-HEAD = _LENGTH.size
 
 
 def encode(value: Any, other: Callable[[Any], dict[str, Any]], depth: int = 0) -> Any:
@@ -124,10 +136,13 @@ def _array(value: Any, other: Callable[[Any], dict[str, Any]], depth: int) -> An
     import numpy as np
 
     if isinstance(value, np.generic):
-        return encode(value.item(), other, depth)
+        plain = value.item()
+        return encode(float(plain) if isinstance(plain, np.generic) else plain, other, depth)
     if not isinstance(value, np.ndarray) or value.dtype.kind not in _ARRAYS:
         return encode(value.tolist(), other, depth) if isinstance(value, np.ndarray) else other(value)
     data = np.ascontiguousarray(value)
+    if value.dtype.kind in "fc" and not _DTYPE.fullmatch(value.dtype.str):  # more bits than Python's own
+        data = data.astype({"f": "f8", "c": "c16"}[value.dtype.kind])
     return {"t": "array", "d": data.dtype.str, "s": list(value.shape), "v": base64.b64encode(data.tobytes()).decode()}
 
 
@@ -141,38 +156,86 @@ def decode(value: Any, other: Callable[[dict[str, Any]], Any]) -> Any:
         WireError: it is no such JSON.
     """
     try:
-        return _decode(value, other)
+        return _Decoder(other).value(value)
     except WireError:
         raise
     except (ValueError, TypeError, KeyError, IndexError, RecursionError, OverflowError, MemoryError) as error:
         raise WireError(f"no value: {type(error).__name__}") from None
 
 
-def _decode(value: Any, other: Callable[[dict[str, Any]], Any]) -> Any:
-    if isinstance(value, list):
-        return [_decode(v, other) for v in value]
-    if not isinstance(value, dict):
-        return value
-    tag, body = value["t"], value.get("v")
-    if tag == "float":
-        return {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[body]
-    if tag == "tuple":
-        return tuple(_decode(v, other) for v in body)
-    if tag in ("set", "frozenset"):
-        return (set if tag == "set" else frozenset)(_decode(v, other) for v in body)
-    if tag == "dict":
-        return {_decode(k, other): _decode(v, other) for k, v in body}
-    if tag == "namespace":
-        return SimpleNamespace(**{str(k): _decode(v, other) for k, v in body})
-    if tag == "bytes":
-        return base64.b64decode(body)
-    if tag == "complex":
-        return complex(body)
-    if tag == "array":
+class _Decoder:
+    """One message's values, counted: what a check does with them may cost no more than their number allows."""
+
+    def __init__(self, other: Callable[[dict[str, Any]], Any]) -> None:
+        self._other, self._left = other, ITEMS
+
+    def value(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return self.each(value)
+        if isinstance(value, str):
+            return _short(value)
+        if not isinstance(value, dict):
+            return value
+        tag, body = value["t"], value.get("v")
+        if tag == "float":
+            return _FLOATS[body]
+        if tag == "tuple":
+            return tuple(self.each(body))
+        if tag in ("set", "frozenset"):
+            return (set if tag == "set" else frozenset)(_hashable(self.each(body)))
+        if tag in ("dict", "namespace"):
+            pairs = [(k, v) for k, v in self.each(body)]
+            _hashable(k for k, _v in pairs)
+            return dict(pairs) if tag == "dict" else _namespace(dict(pairs))
+        if tag == "bytes":
+            return _short(base64.b64decode(body))
+        if tag == "complex":
+            return complex(body)
+        if tag == "array":
+            return self.array(value)
+        return self._other(value)
+
+    def each(self, values: Any) -> list[Any]:
+        if not isinstance(values, list):
+            raise WireError("no list of values")
+        self._left -= len(values)
+        if self._left < 0:
+            raise WireError(f"more than {ITEMS} values cannot be handed over at once")
+        return [self.value(v) for v in values]
+
+    def array(self, value: dict[str, Any]) -> Any:
+        """An array that has something in each dimension: an empty one can be equal to all of any shape."""
         import numpy as np
 
-        dtype = np.dtype(value["d"])
-        if dtype.kind not in _ARRAYS:
-            raise WireError(f"an array of {dtype}")
-        return np.frombuffer(base64.b64decode(body), dtype).reshape([int(n) for n in value["s"]]).copy()
-    return other(value)
+        shape = value["s"]
+        if not _DTYPE.fullmatch(value["d"]) or len(shape) > 8 or any(type(n) is not int or n < 0 for n in shape):
+            raise WireError("an array of another kind")
+        data = _short(base64.b64decode(value["v"]), FRAME_BYTES)
+        if np.dtype(value["d"]).kind == "b":
+            found = np.frombuffer(data, np.uint8) != 0  # any other byte would be neither true nor false
+        else:
+            found = np.frombuffer(data, np.dtype(value["d"]))
+        self._left -= found.size // 8
+        if self._left < 0:
+            raise WireError(f"more than {8 * ITEMS} numbers cannot be handed over at once")
+        return found.reshape(shape if found.size else (0,)).copy()
+
+
+def _short(text: Any, most: int = TEXT) -> Any:
+    if len(text) > most:
+        raise WireError(f"a value of more than {most} characters or bytes cannot be handed over")
+    return text
+
+
+def _namespace(values: dict[Any, Any]) -> SimpleNamespace:
+    if ADDRESS & values.keys():
+        raise WireError("a namespace where a server was expected")
+    return SimpleNamespace(**values)
+
+
+def _hashable(keys: Iterable[Any]) -> list[Any]:
+    """Keys whose hashes differ: looking up those that were chosen alike takes time by the square of their number."""
+    keys = list(keys)
+    if any(n > ALIKE for n in Counter(map(hash, keys)).values()):
+        raise WireError("too many keys that are alike")
+    return keys

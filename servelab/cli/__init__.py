@@ -7,10 +7,10 @@ import sys
 import typer
 
 from servelab.errors import ServelabError
+from servelab.i18n import _
 
 app = typer.Typer(
     name="servelab",
-    help="Efficient Inference & Serving: real engines, predicted and measured.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -18,16 +18,17 @@ app = typer.Typer(
 
 
 def _register() -> None:
-    from servelab.cli import bench, engines, lab, load, notebooks
+    from servelab.cli import bench, calibrate, engines, grade, lab, load, notebooks
 
-    for module in (lab, engines, load, notebooks, bench):
+    app.info.help = _("Efficient Inference & Serving: real engines, predicted and measured.")
+    for module in (lab, engines, load, calibrate, notebooks, grade, bench):
         module.register(app)
 
 
 def main() -> None:
     """Run the command; a `ServelabError` becomes one sentence on stderr and exit code 1."""
-    _register()
     try:
+        _register()
         app()
     except ServelabError as error:
         print(f"servelab: {error}", file=sys.stderr)
