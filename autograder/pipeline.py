@@ -154,7 +154,7 @@ class Graded:
     Attributes:
         judgements: one for each notebook of the assignment, in the course's order.
         new: it was graded now; otherwise nothing had changed since the last time.
-        cause: why nbgrader could not take it, a sentence.
+        cause: why it could not be graded as it should, a sentence; the next run tries again.
     """
 
     student: str
@@ -226,7 +226,7 @@ def autograde(
                 if len(mine) < len(sources):
                     continue
                 one = _write(room, nbgrader, task, sources, mine)
-                if one.cause is None and not any(isinstance(o, Lost) for o in mine.values()):
+                if one.cause is None:
                     stored.keep(task.student, tasks[task.student])
                 graded[task.student] = one
                 progress(sum(g.new for g in graded.values()), len(tasks), one)
@@ -259,7 +259,8 @@ def _write(room: Classroom, nbgrader: NbGraderAPI, task: Task, sources: list[Sou
         return Graded(task.student, tuple(judgements), new=True, cause=told)
     finally:
         shutil.rmtree(room.root / STAGING, ignore_errors=True)
-    return Graded(task.student, tuple(judgements), new=True)
+    cause = next((outcome.cause for outcome in found.values() if isinstance(outcome, Lost)), None)
+    return Graded(task.student, tuple(judgements), new=True, cause=cause)
 
 
 def clean(source: Source, read: intake.Intake, judgement: Judgement) -> NotebookNode:

@@ -77,8 +77,8 @@ def _report(made: Calibration) -> None:
             text.format(flops=peaks["gemm_flops_per_s"] / 1e9, bytes=peaks["bandwidth_bytes_per_s"] / 1e9), style="dim"
         )
     if machine:
-        text = _("Of it the engine gets: MFU {mfu:.0%}, MBU {mbu:.0%}, and t0 = {t0:.1f} ms a step.")
-        console.print(text.format(mfu=machine["mfu"], mbu=machine["mbu"], t0=machine["t0_s"] * 1e3), style="dim")
+        text = _("Of it the engine gets: MFU {mfu:.0%}, MBU {mbu:.0%}, overlap {overlap:.0%}, t0 = {t0:.1f} ms a step.")
+        console.print(text.format(**machine, t0=machine["t0_s"] * 1e3), style="dim")
     if made.held_out:
         text = _("Error on loads left out of the fit: median {median:.1%}, 95 % of them under {p95:.1%}.")
         console.print(text.format(median=made.held_out.median, p95=made.held_out.p95))

@@ -201,7 +201,6 @@ def _autograde(room: Classroom, name: str, **options: object) -> None:
     for one in graded:
         told = [one.cause] if one.cause else []
         told += [f"{j.notebook}: {note}" for j in one.judgements for note in j.notes]
-        told += [f"{m.exercise}: {m.cause}" for j in one.judgements for m in j.marks if m.cause and one.new]
         for sentence in dict.fromkeys(told):
             console.print(f"{one.student}: {sentence}", style="yellow", markup=False, highlight=False)
     new = sum(one.new for one in graded)

@@ -86,8 +86,8 @@ def machines(rate: ArrayLike, capacity: ArrayLike, utilization: ArrayLike = 1.0,
 def watts(idle_w: ArrayLike, busy_w: ArrayLike, utilization: ArrayLike) -> NDArray[np.float64]:
     """Power of a machine that is busy for a share of the time: idle + (busy - idle) x utilization.
 
-    A linear model (Fan, Weber & Barroso, "Power Provisioning for a Warehouse-sized Computer", ISCA 2007, section 4.2,
-    which found it within a few percent for server CPUs). Measure both ends; a limit on power bends it.
+    A linear model, found close for whole servers by their CPU's use (Fan, Weber & Barroso, "Power Provisioning for a
+    Warehouse-sized Computer", ISCA 2007). Measure both ends; a limit on power bends it.
     """
     idle = np.asarray(idle_w, float)
     return idle + (np.asarray(busy_w, float) - idle) * utilization

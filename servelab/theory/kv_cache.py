@@ -36,10 +36,21 @@ def token_bytes(layers: ArrayLike, kv_heads: ArrayLike, head_dim: ArrayLike, num
     """Bytes one token leaves in the cache: 2 x layers x KV heads x head size x bytes a number.
 
     The 2 is for the key and the value. SmolLM2-135M in float32: 2 x 30 x 3 x 64 x 4 = 46,080.
-    Not for models that store something else for a token, such as DeepSeek's latent attention, or that keep only
-    a window of it in some layers, such as Gemma's.
+    Not for models that store something else for a token, such as DeepSeek's latent attention (`latent_token_bytes`),
+    or that keep only a window of it in some layers, such as Gemma's.
     """
     return 2 * np.asarray(layers) * kv_heads * head_dim * number_bytes
+
+
+def latent_token_bytes(layers: ArrayLike, latent: ArrayLike, rotary: ArrayLike, number_bytes: ArrayLike) -> NDArray:
+    """Bytes one token leaves under multi-head latent attention: layers x (latent + rotary) x bytes a number.
+
+    One compressed vector stands for the keys and values of all heads (no factor 2, no heads), and beside it one key
+    that carries the position, shared by all heads. DeepSeek-AI, "DeepSeek-V2" (2024), sections 2.1.2, 2.1.3 and
+    table 1. DeepSeek-V3 in bfloat16: 61 x (512 + 64) x 2 = 70,272; its 128 heads with keys of 192 and values of 128
+    would take 4,997,120.
+    """
+    return np.asarray(layers) * (np.asarray(latent) + rotary) * number_bytes
 
 
 def model_token_bytes(model: Model, dtype: str = "float32", kv_heads: int | None = None) -> int:
@@ -159,6 +170,43 @@ def typical_waste(tokens: ArrayLike, block_size: ArrayLike) -> NDArray[np.float6
     return empty / (np.asarray(tokens) + empty)
 
 
+def waste_bounds(mean_tokens: ArrayLike, block_size: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Least and most of the held memory that can be empty, for any lengths of this mean: 0 and (b - 1)/(n + b - 1).
+
+    A sequence leaves 0 to b - 1 tokens of its last block empty, whatever its length (SOSP 2023, section 4.3); the
+    share grows with the sum of these. Both ends are reached: by lengths of whole blocks, by one token more.
+    """
+    most = np.asarray(block_size, float) - 1
+    high = most / (np.asarray(mean_tokens, float) + most)
+    return np.zeros_like(high), high
+
+
+def savings_bounds(
+    mean_tokens: ArrayLike, reserved: ArrayLike, block_size: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Least and most memory that paging can save against reserving `reserved` tokens for each: 1 - held / reserved.
+
+    The most is 1 - n / n_max: paging cannot hold less than the tokens themselves. The least is that minus
+    (b - 1) / n_max; it can be negative where every sequence fills its reservation.
+    """
+    mean, reserved = np.asarray(mean_tokens, float), np.asarray(reserved, float)
+    return 1 - (mean + np.asarray(block_size, float) - 1) / reserved, 1 - mean / reserved
+
+
+def savings(lengths: ArrayLike, reserved: int, block_size: int) -> float:
+    """Share of the memory that paging saves: 1 - paged / contiguous, on bytes or tokens that are really held."""
+    return 1 - contiguous_share(lengths, reserved) / paged_share(lengths, block_size)
+
+
+def seed_savings(tokens: ArrayLike) -> NDArray[np.float64]:
+    """The short form 1 - O(n h d) / O(n^2 h d): 1 - 1/n, which is not about the KV cache.
+
+    A cache grows with n in both forms; n^2 is the matrix of scores, which FlashAttention avoids, not paging. At 1,024
+    tokens of 2,048 reserved it says 99.9 % are saved; it is 50 %, and 0 % where all 2,048 are used.
+    """
+    return 1 - 1 / np.asarray(tokens, float)
+
+
 def contiguous_share(lengths: ArrayLike, reserved: int) -> float:
     """Share of the held memory with real tokens where every sequence reserves `reserved` tokens in advance.
 
@@ -181,5 +229,12 @@ def paged_share(lengths: ArrayLike, block_size: int) -> float:
 
 def batch_gain(lengths: ArrayLike, reserved: int, block_size: int) -> float:
     """How many times more sequences the same memory holds when paged: 1 / (1 - savings)."""
-    savings = 1 - contiguous_share(lengths, reserved) / paged_share(lengths, block_size)
-    return 1 / (1 - savings)
+    return 1 / (1 - savings(lengths, reserved, block_size))
+
+
+def batch_gain_bounds(
+    mean_tokens: ArrayLike, reserved: ArrayLike, block_size: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Least and most of that gain, for any lengths of this mean: n_max / (n + b - 1) and n_max / n."""
+    low, high = savings_bounds(mean_tokens, reserved, block_size)
+    return 1 / (1 - low), 1 / (1 - high)

@@ -17,6 +17,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from servelab.course import Model
 from servelab.errors import ServelabError
 from servelab.i18n import _
@@ -27,13 +30,13 @@ Limit = Literal["compute", "memory"]
 
 @dataclass(frozen=True)
 class Work:
-    """Arithmetic and memory traffic of a piece of work."""
+    """Arithmetic and memory traffic of a piece of work: numbers, or arrays for many pieces."""
 
-    flops: float
-    bytes: float
+    flops: ArrayLike
+    bytes: ArrayLike
 
     @property
-    def intensity(self) -> float:
+    def intensity(self) -> NDArray[np.float64]:
         """Arithmetic intensity in FLOP per byte."""
         return self.flops / self.bytes
 
@@ -58,10 +61,10 @@ def kv_bytes_per_token(model: Model, bytes_per_number: float = 4) -> float:
 
 def forward(
     model: Model,
-    new: int,
-    past: int = 0,
+    new: ArrayLike,
+    past: ArrayLike = 0,
     *,
-    sequences: int = 1,
+    sequences: ArrayLike = 1,
     logits: int = 1,
     bytes_per_number: float = 4,
 ) -> Work:
@@ -80,8 +83,9 @@ def forward(
         FLOPs, and the bytes that cannot stay in a cache of the processor: weights once, the cached keys and
         values read, the new ones written. Activations are left out.
     """
-    if new < 1 or past < 0 or sequences < 1:
+    if np.less(new, 1).any() or np.less(past, 0).any() or np.less(sequences, 1).any():
         raise ServelabError(_("A forward pass needs at least one sequence with at least one new token."))
+    new, past, sequences = (np.asarray(x) if np.ndim(x) else x for x in (new, past, sequences))
     tokens = sequences * new
     pairs = sequences * (new * past + new * (new + 1) / 2)
     attention = 4 * model.layers * model.heads * model.head_dim * pairs
@@ -102,9 +106,23 @@ def training_step(model: Model, tokens: int, bytes_per_number: float = 4) -> Wor
     return Work(3 * once.flops, 3 * weights)
 
 
-def attainable(peak: float, bandwidth: float, intensity: float) -> float:
+def attainable(peak: ArrayLike, bandwidth: ArrayLike, intensity: ArrayLike) -> NDArray[np.float64]:
     """FLOP/s that work of `intensity` FLOP/byte can reach on `peak` FLOP/s and `bandwidth` bytes/s."""
-    return min(peak, bandwidth * intensity)
+    return np.minimum(peak, np.multiply(bandwidth, intensity))
+
+
+def compute_bound(peak: ArrayLike, bandwidth: ArrayLike, intensity: ArrayLike) -> NDArray[np.bool_]:
+    """Whether arithmetic is the limit: where bandwidth x intensity reaches the peak."""
+    return np.greater_equal(np.multiply(bandwidth, intensity), peak)
+
+
+def seed_form(peak: ArrayLike, bandwidth: ArrayLike, intensity: ArrayLike) -> NDArray[np.bool_]:
+    """The short form "compute bound: FLOPS_peak > BW x AI", which is inverted: it is the condition for memory.
+
+    One sequence decoding in float32 does 0.5 FLOP a byte. On 100 GFLOP/s and 20 GB/s memory allows 10 GFLOP/s, and
+    the form calls it compute bound because 100 > 10.
+    """
+    return np.greater(peak, np.multiply(bandwidth, intensity))
 
 
 def ridge(peak: float, bandwidth: float) -> float:
@@ -113,16 +131,18 @@ def ridge(peak: float, bandwidth: float) -> float:
 
 
 def limit(work: Work, peak: float, bandwidth: float) -> Limit:
-    """Which of the two sets the speed of `work`."""
+    """Which of the two sets the speed of one piece of work (`compute_bound` for many)."""
     return "compute" if work.intensity >= ridge(peak, bandwidth) else "memory"
 
 
-def seconds(work: Work, peak: float, bandwidth: float) -> float:
+def seconds(work: Work, peak: ArrayLike, bandwidth: ArrayLike) -> NDArray[np.float64]:
     """The shortest time `work` can take, arithmetic and memory traffic fully overlapped."""
-    return max(work.flops / peak, work.bytes / bandwidth)
+    return np.maximum(np.divide(work.flops, peak), np.divide(work.bytes, bandwidth))
 
 
-def decode_ceiling(weight_bytes: float, bandwidth: float, batch: int = 1, kv_bytes: float = 0) -> float:
+def decode_ceiling(
+    weight_bytes: ArrayLike, bandwidth: ArrayLike, batch: ArrayLike = 1, kv_bytes: ArrayLike = 0
+) -> NDArray[np.float64]:
     """Tokens per second that memory traffic allows when `batch` sequences take one token each a pass.
 
     Args:
@@ -130,4 +150,4 @@ def decode_ceiling(weight_bytes: float, bandwidth: float, batch: int = 1, kv_byt
         bandwidth: bytes per second.
         kv_bytes: cached keys and values read for each sequence.
     """
-    return batch * bandwidth / (weight_bytes + batch * kv_bytes)
+    return np.multiply(batch, bandwidth) / (weight_bytes + np.multiply(batch, kv_bytes))

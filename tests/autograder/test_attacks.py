@@ -194,7 +194,8 @@ def _ended(spaces: set[str]) -> None:
         for entry in os.listdir("/proc"):
             with contextlib.suppress(OSError):
                 if entry.isdigit() and os.readlink(f"/proc/{entry}/ns/pid") in spaces:
-                    left.append(entry)
+                    state = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[0]
+                    left += [entry] if state not in "ZX" else []  # over, though nobody has asked for its end yet
         if not left:
             return
         time.sleep(0.05)

@@ -121,3 +121,34 @@ def test_blocks_over_time_never_exceed_the_final_lengths(requests, size):
     most = sum(int(kv.blocks(r.prompt_tokens + len(r.token_times_s), size)) for r in made)
     assert (held >= 0).all() and (held <= most).all()
     assert held[0] == held[-1] == 0
+
+
+def test_latent_attention_by_hand():
+    """DeepSeek-V3: one vector of 512 + 64 numbers a layer; its 128 heads would take 71 times as much."""
+    assert kv.latent_token_bytes(61, 512, 64, 2) == 70_272
+    assert 61 * 128 * (192 + 128) * 2 / kv.latent_token_bytes(61, 512, 64, 2) == pytest.approx(71, abs=0.2)
+    assert kv.latent_token_bytes([60, 61], 512, 64, 2).tolist() == [69_120, 70_272]
+
+
+@given(lengths, sizes)
+def test_waste_savings_and_gain_lie_within_their_bounds(tokens, size):
+    low, high = kv.waste_bounds(np.mean(tokens), size)
+    assert low - 1e-12 <= 1 - kv.paged_share(tokens, size) <= high + 1e-12
+    low, high = kv.savings_bounds(np.mean(tokens), 2048, size)
+    assert low - 1e-12 <= kv.savings(tokens, 2048, size) <= high + 1e-12
+    low, high = kv.batch_gain_bounds(np.mean(tokens), 2048, size)
+    assert low * (1 - 1e-12) <= kv.batch_gain(tokens, 2048, size) <= high * (1 + 1e-12)
+
+
+@given(st.integers(0, 100), sizes)
+def test_both_bounds_are_reached(full, size):
+    assert 1 - kv.paged_share([full * size + size], size) == pytest.approx(0)
+    one_more = full * size + 1
+    assert 1 - kv.paged_share([one_more], size) == pytest.approx(kv.waste_bounds(one_more, size)[1])
+
+
+def test_the_seed_s_savings_do_not_depend_on_what_is_saved():
+    used = kv.savings([1024], 2048, 16)
+    assert kv.seed_savings(1024) == pytest.approx(0.999, abs=1e-4)
+    assert used == pytest.approx(0.5)
+    assert kv.savings([2048], 2048, 16) == 0 and kv.seed_savings(2048) > 0.999

@@ -1,5 +1,6 @@
 """The roofline's arithmetic, against numbers worked out by hand and against its own limits."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,3 +79,26 @@ def test_a_batch_shares_the_weights_but_not_the_cache(weights, bandwidth, kv):
 def test_an_empty_pass_is_refused():
     with pytest.raises(ServelabError, match="at least one new token"):
         roofline.forward(SMOL, 0)
+
+
+def test_the_seed_s_form_calls_decoding_compute_bound():
+    peak, bandwidth, intensity = 100e9, 20e9, roofline.forward(SMOL, 1).intensity
+    assert roofline.seed_form(peak, bandwidth, intensity)
+    assert not roofline.compute_bound(peak, bandwidth, intensity)
+    assert roofline.limit(roofline.forward(SMOL, 1), peak, bandwidth) == "memory"
+
+
+@given(peak=positive, bandwidth=positive, intensity=positive)
+def test_the_seed_s_form_is_wrong_everywhere(peak, bandwidth, intensity):
+    assert roofline.seed_form(peak, bandwidth, intensity) != roofline.compute_bound(peak, bandwidth, intensity)
+
+
+def test_arrays_are_the_numbers_one_by_one():
+    n, past = np.array([1, 64, 512]), np.array([0, 7, 300])
+    together = roofline.forward(SMOL, n, past, sequences=2)
+    apart = [roofline.forward(SMOL, a, b, sequences=2) for a, b in zip(n.tolist(), past.tolist(), strict=True)]
+    assert together.flops.tolist() == [w.flops for w in apart]
+    assert together.bytes.tolist() == [w.bytes for w in apart]
+    assert roofline.seconds(together, 1e11, 2e10).shape == (3,)
+    with pytest.raises(ServelabError):
+        roofline.forward(SMOL, np.array([1, 0]))
