@@ -350,8 +350,8 @@ def _reasons(mark: Mark | None) -> list[str]:
         return [f'<li class="cause">{html.escape(_("The notebook was not handed in."))}</li>']
     lines = [f'<li class="cause">{_safe(mark.cause)}</li>'] if mark.cause else []
     for prop in mark.failed if mark.earned < mark.points or mark.cause else ():
-        where = _("hidden check") if prop.hidden else _("visible check")
-        lines.append(f'<li>{_safe(prop.message)} <span class="soft small">({html.escape(where)})</span></li>')
+        where = _("(hidden check)") if prop.hidden else _("(visible check)")
+        lines.append(f'<li>{_safe(prop.message)} <span class="soft small">{html.escape(where)}</span></li>')
     return lines
 
 
