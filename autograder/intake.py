@@ -116,8 +116,8 @@ def read(path: Path, source: Source, lang: str = "en") -> Intake:
     own = [cell for cell in order if not cell.answer]
     if len(own) > OWN_CELLS:
         notes.append(_("Only the first {n} cells of your own were executed.").format(n=OWN_CELLS))
-        spare = {id(cell) for cell in own[OWN_CELLS:]}
-        order = [cell for cell in order if id(cell) not in spare]
+        last = [n for n, cell in enumerate(order) if not cell.answer][OWN_CELLS]
+        order = [cell for n, cell in enumerate(order) if cell.answer or n < last]
     missing = [e.answer.id for e in source.exercises() if e.answer.id not in found]
     if given:
         notes += [_("The answer cell {id} is missing.").format(id=id) for id in missing]

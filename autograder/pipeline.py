@@ -212,7 +212,7 @@ def autograde(
             Task(student, name, s.entry.id, tuple(room.copies(student, name, s).items()), seed, room.root, unsafe)
             for s in sources
         ]
-        if again or not stored.current(student, todo):
+        if not stored.current(student, todo) or again:
             tasks[student] = todo
         else:
             graded[student] = Graded(student, results.load(room.root, name, student), new=False)
@@ -227,7 +227,7 @@ def autograde(
                     continue
                 one = _write(room, nbgrader, task, sources, mine)
                 if one.cause is None:
-                    stored.keep(task.student, tasks[task.student])
+                    stored.keep(task.student)
                 graded[task.student] = one
                 progress(sum(g.new for g in graded.values()), len(tasks), one)
     return [graded[student] for student in chosen]
@@ -311,6 +311,7 @@ class _Keys:
     def __init__(self, room: Classroom, name: str) -> None:
         self._room, self._name = room, name
         self._path = room.root / results.FOLDER / name / KEYS
+        self._new: dict[str, str] = {}  # as they were before grading began: what comes in meanwhile is graded next
         try:
             self._kept = dict(json.loads(self._path.read_text()))
         except (OSError, ValueError, TypeError):
@@ -318,17 +319,18 @@ class _Keys:
 
     def current(self, student: str, tasks: list[Task]) -> bool:
         """Whether the student's result stands and was made from just this."""
+        self._new[student] = self._key(tasks)
         try:
             there = {j.notebook: j.seed for j in results.load(self._room.root, self._name, student)}
         except ServelabError:
             return False
         taken = self._room.step("autograded", self._name, student).is_dir()
-        same = self._kept.get(student) == self._key(tasks)
+        same = self._kept.get(student) == self._new[student]
         return taken and same and there == {task.notebook: task.seed for task in tasks}
 
-    def keep(self, student: str, tasks: list[Task]) -> None:
+    def keep(self, student: str) -> None:
         """Remember what the student's result was made from."""
-        self._kept[student] = self._key(tasks)
+        self._kept[student] = self._new[student]
         part = self._path.with_name(KEYS + ".part")
         part.write_text(json.dumps(self._kept, indent=1))
         part.replace(self._path)

@@ -219,6 +219,8 @@ class Remote:
     """A proxy of one object in a sandbox."""
 
     __slots__ = ("_session", "_number", "_kind")
+    __array_ufunc__ = None
+    """An array that is compared with it does not look into it first."""
 
     def __init__(self, session: Session, number: int, kind: str) -> None:
         for name, value in (("_session", session), ("_number", number), ("_kind", kind)):
@@ -250,7 +252,10 @@ class Remote:
         return self._call("__getitem__", (key,), {})
 
     def __len__(self) -> int:
-        size = self._call("__len__", (), {})
+        try:
+            size = self._call("__len__", (), {})
+        except AttributeError:  # what has no length can still be iterated: `list` asks for both
+            raise TypeError(f"a {self._kind} has no length") from None
         if type(size) is not int or size < 0:
             raise AnswerError("a length that is none")
         return size

@@ -38,7 +38,7 @@ from servelab.load.metrics import Record
 from servelab.load.workload import Request, synthetic
 from servelab.paths import home
 from servelab.progress import Progress
-from servelab.theory.latency import Machine, Step, step_s
+from servelab.theory.latency import Linear, Machine, Step, step_s
 
 if TYPE_CHECKING:
     from servelab.engines import Server
@@ -280,37 +280,18 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Calibration(Linear):
     """Prices in seconds of a step's features: a `StepTime` for the simulator, and how well it fits.
 
     Attributes:
-        fixed_s .. pieces_s: of a step, a decoding sequence, a cached token it reads, a prompt token, a pair of a
-            prompt's attention, a prompt's piece.
         request_s: of a request that finds the engine idle, beside its steps.
         held_out: errors on each probe's steps when that probe is left out of the fit.
         about: machine, engine, configuration, peaks, stamp.
     """
 
-    fixed_s: float
-    decode_s: float = 0.0
-    context_s: float = 0.0
-    prefill_s: float = 0.0
-    chunk_s: float = 0.0
-    pieces_s: float = 0.0
     request_s: float = 0.0
     held_out: Fit | None = None
     about: dict[str, Any] = field(default_factory=dict, compare=False)
-
-    def __call__(self, step: Any) -> Any:
-        """Seconds of `step` (`servelab.simulate.Step` or `servelab.theory.latency.Step`), numbers or arrays."""
-        return (
-            self.fixed_s
-            + self.decode_s * step.decode
-            + self.context_s * step.context
-            + self.prefill_s * step.prefill
-            + self.chunk_s * step.chunk
-            + self.pieces_s * step.pieces
-        )
 
     @property
     def prices(self) -> dict[str, float]:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from servelab.calibrate import Calibration
 
 
+UNSURE = 0.1
+"""A median error above this is said to be much."""
+
+
 def register(app: typer.Typer) -> None:
     """Add this file's commands to `app`."""
 
@@ -82,6 +86,11 @@ def _report(made: Calibration) -> None:
     if made.held_out:
         text = _("Error on loads left out of the fit: median {median:.1%}, 95 % of them under {p95:.1%}.")
         console.print(text.format(median=made.held_out.median, p95=made.held_out.p95))
+        if made.held_out.median > UNSURE:
+            text = _(
+                "That is much: other programs slowed some steps. Close them, and calibrate again with more --rounds."
+            )
+            console.print(text, style="yellow")
 
 
 def _duration(seconds: float) -> str:

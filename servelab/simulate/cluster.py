@@ -279,6 +279,7 @@ class Cluster:
         self._wanted: deque[tuple[float, int]] = deque()
         self._old: deque[Replica] = deque()
         self._node = self.nodes[0]
+        self._new: Replica | None = None
         for node in self.nodes:
             self._be_ready(self._start(node))
         for failure in self.failures:
@@ -334,7 +335,9 @@ class Cluster:
             sequence = self._line.popleft()
             sequence.arrival_s = self.now
             self._arrive(sequence)
-        self._next_old()
+        if replica is self._new and self._old:
+            self._drain(self._old.popleft())
+            self._next_new()
 
     def _drain(self, replica: Replica) -> None:
         """No new requests; it stops when the last answer is written."""
@@ -391,16 +394,11 @@ class Cluster:
         self._next_new()
 
     def _next_new(self) -> None:
+        """Start what will take the next old one's place; that one is drained when it is ready."""
         if self._old:
-            replica = self._start(self._node)
-            self._say("starting", replica)
-            self._at(self.now + self._node.start_s, self._be_ready, replica)
-
-    def _next_old(self) -> None:
-        """A new replica of the rollout is ready: an old one may go, and the next new one be started."""
-        if self._old and self._ready and self._ready[-1].node is self._node:
-            self._drain(self._old.popleft())
-            self._next_new()
+            self._new = self._start(self._node)
+            self._say("starting", self._new)
+            self._at(self.now + self._node.start_s, self._be_ready, self._new)
 
     def _scale(self, _nothing: None) -> None:
         rule = self.autoscaler
@@ -418,7 +416,7 @@ class Cluster:
             replica = self._start(self._node)
             self._say("starting", replica)
             self._at(self.now + replica.node.start_s, self._be_ready, replica)
-        for replica in here[::-1][: len(here) - wanted]:
+        for replica in here[::-1][: max(0, len(here) - wanted)]:
             self._drain(replica)
         self._at(self.now + rule.every_s, self._scale, None)
 

@@ -18,7 +18,6 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
 from collections.abc import Sequence as Many
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,7 +33,7 @@ from servelab.load.workload import Request
 from servelab.simulate.prefix import chain, request_tokens, shared
 from servelab.simulate.scheduler import EngineConfig, Plan, Scheduler, Sequence
 from servelab.theory.batching import StepModel
-from servelab.theory.latency import Step
+from servelab.theory.latency import Linear, Step
 
 
 class StepTime(Protocol):
@@ -46,34 +45,6 @@ class StepTime(Protocol):
     def __call__(self, step: Step) -> Any:
         """Seconds of `step`."""
         ...
-
-
-@dataclass(frozen=True)
-class Linear:
-    """A step's time as a sum of its features, each with its price in seconds."""
-
-    fixed_s: float
-    decode_s: float = 0.0
-    context_s: float = 0.0
-    prefill_s: float = 0.0
-    chunk_s: float = 0.0
-    pieces_s: float = 0.0
-
-    def __call__(self, step: Step) -> Any:
-        """Seconds of `step`."""
-        return (
-            self.fixed_s
-            + self.decode_s * step.decode
-            + self.context_s * step.context
-            + self.prefill_s * step.prefill
-            + self.chunk_s * step.chunk
-            + self.pieces_s * step.pieces
-        )
-
-    @classmethod
-    def of(cls, model: StepModel) -> Linear:
-        """The three constants of `servelab.theory.batching`."""
-        return cls(model.fixed_s, model.each_s, prefill_s=model.prefill_s)
 
 
 MOST_STEPS = 1 << 16

@@ -95,9 +95,14 @@ class PowerOfTwo:
 
     def __call__(self, request: Sequence, targets: Many[Target], rng: np.random.Generator) -> Target:
         """The least loaded of the drawn."""
-        drawn = rng.choice(len(targets), min(self.d, len(targets)), replace=False) if self.d > 1 else None
-        if drawn is None:
-            return targets[int(rng.integers(len(targets)))]
+        n = len(targets)
+        first = int(rng.integers(n))
+        if self.d < 2 or n < 2:
+            return targets[first]
+        if self.d == 2:
+            drawn = [first, (first + 1 + int(rng.integers(n - 1))) % n]
+        else:
+            drawn = rng.choice(n, min(self.d, n), replace=False).tolist()
         return min((targets[i] for i in drawn), key=lambda t: getattr(t, self.by))
 
 

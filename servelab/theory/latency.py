@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +30,7 @@ from numpy.typing import ArrayLike, NDArray
 from servelab.course import Model
 from servelab.errors import ServelabError
 from servelab.i18n import _
+from servelab.theory.batching import StepModel
 from servelab.theory.roofline import Work, kv_bytes_per_token, matrix_weights
 
 
@@ -96,6 +98,39 @@ class Step:
             pieces=len(pieces),
             past=sum(past for _n, past in pieces),
         )
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A step's time as a sum of its features, each with its price in seconds.
+
+    Attributes:
+        fixed_s .. pieces_s: of a step, a decoding sequence, a cached token it reads, a prompt token, a pair of a
+            prompt's attention, a prompt's piece.
+    """
+
+    fixed_s: float
+    decode_s: float = 0.0
+    context_s: float = 0.0
+    prefill_s: float = 0.0
+    chunk_s: float = 0.0
+    pieces_s: float = 0.0
+
+    def __call__(self, step: Step) -> Any:
+        """Seconds of `step`, whose features are numbers or arrays."""
+        return (
+            self.fixed_s
+            + self.decode_s * step.decode
+            + self.context_s * step.context
+            + self.prefill_s * step.prefill
+            + self.chunk_s * step.chunk
+            + self.pieces_s * step.pieces
+        )
+
+    @classmethod
+    def of(cls, model: StepModel) -> Linear:
+        """The three constants of a `StepModel`."""
+        return cls(model.fixed_s, model.each_s, prefill_s=model.prefill_s)
 
 
 def work(model: Model, step: Step, bytes_per_number: float = 4) -> Work:

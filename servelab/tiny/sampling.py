@@ -44,7 +44,7 @@ def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
         logits = torch.full_like(logits, -torch.inf).scatter_(-1, kept.indices, kept.values)
     p = logits.softmax(-1)
     if sampling.top_p < 1:
-        ordered, order = p.sort(-1, descending=True, stable=True)
+        ordered, order = p.sort(dim=-1, descending=True, stable=True)
         before = ordered.cumsum(-1) - ordered
         p = p.scatter(-1, order, ordered.masked_fill(before >= sampling.top_p, 0))
         p = p / p.sum(-1, keepdim=True)

@@ -1,6 +1,7 @@
 """`servelab calibrate` without an engine."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -42,6 +43,13 @@ def test_prices_shares_and_errors_are_told(engine, monkeypatch):
     assert done.exit_code == 0 and asked == [("mine", 2)]
     for text in ("40 ms", "2 ms", "3 µs", "1.5 ms", "120 ns", "8 ms", "178 GFLOP/s", "MFU 61%", "3.1%", "12.0%"):
         assert text in done.output, text
+    assert "--rounds" not in done.output
+
+
+def test_a_bad_fit_says_what_to_do(engine, monkeypatch):
+    bad = replace(MADE, held_out=Fit(0.38, 0.95, 1.2, 15))
+    monkeypatch.setattr(calibration, "calibrate", lambda server, rounds: bad)
+    assert "calibrate again" in CliRunner().invoke(app(), ["calibrate"]).output
 
 
 def test_a_kept_one_is_shown_and_a_missing_one_says_what_to_do(engine, monkeypatch):

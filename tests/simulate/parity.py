@@ -8,14 +8,16 @@ of requests, each with the step before which it arrives; both schedulers get the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 
 from servelab import model
 from servelab.load.workload import Request
-from servelab.simulate.prefix import chain, request_tokens
+from servelab.simulate.prefix import chain, request_tokens, shared
 from servelab.simulate.scheduler import EngineConfig, Scheduler, Sequence
+
+MODEL = "smollm2-135m"
+"""Of it vLLM reads the configuration only."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,11 @@ def answer(request: Request) -> list[int]:
     return request.extra.get("answer") or [100_000 + request.id * 1_000 + i for i in range(request.output_tokens)]
 
 
-def ours(trace: Trace) -> list[Row]:
-    """The steps servelab's scheduler takes."""
+def ours(trace: Trace, trim: bool = True) -> list[Row]:
+    """The steps servelab's scheduler takes; `trim` names only the blocks that requests share, as `simulate` does."""
     scheduler, rows, step = Scheduler(trace.config), [], 0
+    keys = [chain(request_tokens(r), trace.config.block_size) for r in trace.requests]
+    keys = shared(keys) if trim else keys
     todo = sorted(range(len(trace.requests)), key=lambda i: trace.arrive[i])
     while todo or scheduler.running or scheduler.waiting:
         while todo and trace.arrive[todo[0]] <= step:
@@ -63,7 +67,7 @@ def ours(trace: Trace) -> list[Row]:
                     r.output_tokens,
                     trace.arrival_s[i],
                     r.extra.get("priority", 0),
-                    chain(request_tokens(r), trace.config.block_size),
+                    keys[i],
                 )
             )
         plan = scheduler.schedule()
@@ -96,7 +100,7 @@ def theirs(trace: Trace) -> list[Row]:
 
     config = trace.config
     about = ModelConfig(
-        model=str(model.prepare(progress=False)), dtype="float32", seed=0, max_model_len=config.max_model_len
+        model=str(model.prepare(MODEL, progress=False)), dtype="float32", seed=0, max_model_len=config.max_model_len
     )
     cache = CacheConfig(block_size=config.block_size, enable_prefix_caching=config.enable_prefix_caching)
     cache.num_gpu_blocks = config.num_blocks
@@ -290,6 +294,11 @@ def blame(a: list[Row], b: list[Row]) -> str:
     return "" if len(a) == len(b) else f"{len(a)} steps simulated, {len(b)} of vLLM"
 
 
-def steady(rows: list[Row]) -> int:
-    """Steps that run exactly whom the step before ran: the ones an event simulation can take in one jump."""
-    return sum(x.tokens == y.tokens for x, y in pairwise(rows))
+def cached(trace: Trace, rows: list[Row]) -> int:
+    """Tokens the prefix cache served: those a request did not have to compute, nor computed again."""
+    computed: dict[int, int] = {}
+    for row in rows:
+        for request, n in row.tokens:
+            computed[request] = computed.get(request, 0) + n
+    spared = (len(r.prompt) + r.output_tokens - 1 - computed[r.id] for r in trace.requests)
+    return sum(max(0, n) for n in spared)

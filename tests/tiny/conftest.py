@@ -37,6 +37,21 @@ def save_random(folder: Path, **changes) -> Path:
 
 
 @pytest.fixture(scope="session")
+def make_llama() -> Callable[..., Path]:
+    """Saves a random Llama of other sizes, or with other words in its config."""
+    return save_random
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Two threads on matrices this small only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
 def folder(tmp_path_factory) -> Path:
     return save_random(tmp_path_factory.mktemp("llama"))
 

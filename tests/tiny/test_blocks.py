@@ -1,4 +1,4 @@
-"""The pool: every block is free or held, the queue is least recently used first, prefixes are found by what they are."""
+"""The pool: every block is free or held, the longest unused is taken first, a prefix is found by all it holds."""
 
 from __future__ import annotations
 

@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from servelab.errors import ServelabError
 from servelab.tiny import Draft, DraftModel, Engine, NGram, Sampling
 
-from .conftest import save_random
-
 
 def prompt(n, seed):
     return torch.randint(0, 61, (n,), generator=torch.Generator().manual_seed(seed)).tolist()
@@ -88,12 +86,19 @@ def test_greedy_tokens_are_transformers(llama, greedy, sizes, speculate, caching
     assert len(engine.pool.free) == len(engine.pool.blocks) - 1, "every block came back"
     totals = engine.totals
     assert caching or not totals.found
-    if sizes["num_blocks"] == 18:
-        assert totals.preemptions
     if speculate == "itself":
         assert totals.accepted == totals.drafted > 0
     assert totals.written == 20 * len(PROMPTS)
     assert totals.steps == len(engine.history)
+
+
+@pytest.mark.parametrize("caching", [True, False], ids=["cache", "no-cache"])
+@pytest.mark.parametrize("speculate", SPECULATE)
+def test_who_was_put_back_loses_nothing(llama, greedy, speculate, caching):
+    engine = Engine(llama, num_blocks=12, block_size=4, prefix_caching=caching, speculate=SPECULATE[speculate](llama))
+    prompts = [prompt(7, seed) for seed in (2, 5, 6)]
+    assert engine.generate(prompts, 20) == [greedy(tuple(p), 20) for p in prompts]
+    assert engine.totals.preemptions and any(s.preempted and s.waiting for s in engine.history)
 
 
 @settings(max_examples=25)
@@ -142,11 +147,11 @@ def test_requests_come_and_go_between_steps(llama, greedy):
     assert engine.step() is None
 
 
-def test_the_end_token_ends_the_answer(tmp_path, llama, greedy):
+def test_the_end_token_ends_the_answer(tmp_path, make_llama, greedy):
     text = greedy(tuple(PROMPTS[1]), 20)
     stop = next(t for i, t in enumerate(text) if i > 2 and t not in text[:i])
     at = text.index(stop) + 1
-    folder = save_random(tmp_path, eos_token_id=stop)
+    folder = make_llama(tmp_path, eos_token_id=stop)
     for speculate in (None, "itself"):
         engine = Engine(folder, device="cpu")
         if speculate:

@@ -12,8 +12,6 @@ from servelab.errors import ServelabError
 from servelab.tiny import Llama
 from servelab.tiny.model import Run, lay_out, linear
 
-from .conftest import save_random
-
 BLOCK = 4
 
 
@@ -90,8 +88,8 @@ def test_linear_is_a_linear(rows):
     assert linear(x, weight).is_contiguous()
 
 
-def test_tied_embeddings_and_several_end_tokens(tmp_path):
-    model = Llama.load(save_random(tmp_path, tie_word_embeddings=True, eos_token_id=[3, 7]))
+def test_tied_embeddings_and_several_end_tokens(tmp_path, make_llama):
+    model = Llama.load(make_llama(tmp_path, tie_word_embeddings=True, eos_token_id=[3, 7]))
     assert model.head is model.embedding and model.shape.eos == {3, 7}
 
 
@@ -104,15 +102,15 @@ def test_tied_embeddings_and_several_end_tokens(tmp_path):
         {"hidden_act": "gelu"},
     ],
 )
-def test_another_family_is_refused_in_one_sentence(tmp_path, change):
-    config = save_random(tmp_path) / "config.json"
+def test_another_family_is_refused_in_one_sentence(tmp_path, make_llama, change):
+    config = make_llama(tmp_path) / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), **change}))
     with pytest.raises(ServelabError, match="plain Llama"):
         Llama.load(tmp_path)
 
 
-def test_an_older_config_names_theta_at_the_top(tmp_path):
-    config = save_random(tmp_path, rope_parameters={"rope_type": "default", "rope_theta": 5e4}) / "config.json"
+def test_an_older_config_names_theta_at_the_top(tmp_path, make_llama):
+    config = make_llama(tmp_path, rope_parameters={"rope_type": "default", "rope_theta": 5e4}) / "config.json"
     text = json.loads(config.read_text())
     del text["rope_parameters"]
     config.write_text(json.dumps({**text, "rope_theta": 5e4, "rope_scaling": None}))

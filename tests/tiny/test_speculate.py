@@ -14,31 +14,30 @@ from scipy import stats
 from servelab.errors import ServelabError
 from servelab.theory import sampling as theory
 from servelab.tiny import Draft, DraftModel, Engine, Llama, NGram, Sampling
+from servelab.tiny.model import Run, lay_out
 from servelab.tiny.sampling import draw, probabilities
 from servelab.tiny.speculate import verify, verify_greedy
-
-from .conftest import save_random
 
 VOCABULARY, WRITTEN = 4, 4
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
+def small(tmp_path_factory, make_llama):
     """A model of four tokens: its whole distribution over four written tokens can be summed up."""
-    folder = save_random(tmp_path_factory.mktemp("small"), vocab_size=VOCABULARY, initializer_range=0.08)
+    folder = make_llama(tmp_path_factory.mktemp("small"), vocab_size=VOCABULARY, initializer_range=0.08)
     return Llama.load(folder)
 
 
+@torch.inference_mode()
 def exact(model, prompt, sampling):
     """The probability of every answer of four tokens, from the model's own logits, shape (4, 4, 4, 4)."""
     p = np.ones((VOCABULARY,) * WRITTEN)
     for n in range(WRITTEN):
         before = list(itertools.product(range(VOCABULARY), repeat=n))
-        engine = Engine(model, num_blocks=2000, block_size=4, max_num_seqs=256, max_num_batched_tokens=4096)
-        seen = []
-        engine.model = lambda batch, cache: seen.append(model(batch, cache)) or seen[-1]
-        engine.generate([[*prompt, *b] for b in before], 1)
-        rows = [theory.probabilities(row, sampling.temperature, sampling.top_k, sampling.top_p) for row in seen[0]]
+        size = len(prompt) + n
+        runs = [Run([*prompt, *b], 0, [i], 1) for i, b in enumerate(before)]
+        logits = model(lay_out(runs, size), model.new_cache(len(runs), size))
+        rows = [theory.probabilities(row, sampling.temperature, sampling.top_k, sampling.top_p) for row in logits]
         p *= np.array(rows).reshape([VOCABULARY] * (n + 1) + [1] * (WRITTEN - n - 1))
     return p
 
