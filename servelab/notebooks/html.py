@@ -9,10 +9,15 @@ from __future__ import annotations
 import copy
 import html
 import re
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nbformat
 from nbformat import NotebookNode
+
+if TYPE_CHECKING:
+    from nbconvert import HTMLExporter
 
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 
@@ -57,22 +62,28 @@ def markdown(text: str) -> str:
     return MarkdownWithMath(renderer=Renderer(escape=False)).render(text)
 
 
-def page(nb: NotebookNode, title: str, lang: str = "en") -> str:
-    """The executed notebook as a page of its own."""
+@lru_cache(maxsize=1)
+def _exporter() -> HTMLExporter:
+    """One for all pages: its templates are compiled once."""
     from jinja2 import DictLoader
     from nbconvert import HTMLExporter
+
+    return HTMLExporter(
+        template_file="page.html.j2",
+        extra_loaders=[DictLoader({"page.html.j2": _TEMPLATE})],
+        filters={"markdown2html": markdown},
+    )
+
+
+def page(nb: NotebookNode, title: str, lang: str = "en") -> str:
+    """The executed notebook as a page of its own."""
     from plotly.offline import get_plotlyjs
 
     nb, figures = _drawn(nb)
     nb.metadata.title = title
     nb.metadata.pop("widgets", None)
-    exporter = HTMLExporter(
-        template_file="page.html.j2",
-        extra_loaders=[DictLoader({"page.html.j2": _TEMPLATE})],
-        filters={"markdown2html": markdown},
-    )
     resources = {"plotly": get_plotlyjs() if figures else "", "metadata": {"name": title}}
-    text = exporter.from_notebook_node(nb, resources)[0]
+    text = _exporter().from_notebook_node(nb, resources)[0]
     tag = lang.replace("_", "-")  # nbconvert refuses a language with its region
     return text.replace('<html lang="en">', f'<html lang="{tag}">', 1)
 
