@@ -41,7 +41,7 @@ from servelab.paths import ROOT, WORKSPACE_MARKER
 STAGING = ".staging"
 KEYS = ".keys.json"
 HEADER = "handing-in"
-JUDGING = ("judge", "properties", "intake", "inside", "remote", "wire")
+JUDGING = ("judge", "properties", "intake", "inside", "remote", "wire", "calls", "sandbox", "engines")
 _TEXT_AND_LINK = re.compile(r"\[([^\]\n]*)" + LINK.pattern)
 
 

@@ -27,7 +27,7 @@ def main(id: str, path: str) -> None:
         while not told or not stop.is_set():
             judged = judge.judge(source, read, seed=11, isolation=isolation)
             told.append([judged.earned, [mark.cause for mark in judged.marks]])
-            stop.wait(0.2)
+            stop.wait(0.5)
         print(json.dumps(told), flush=True)
 
 

@@ -51,9 +51,7 @@ def test_the_reference_earns_everything_and_the_same_seed_the_same(mark):
 
 
 def test_part_of_the_properties_earns_part(mark):
-    got = mark(
-        answers={"1-1-bend-answer": FIRST.cells["1-1-bend-answer"].source.replace("max(1, ceil(", "(1 + int(")}
-    )
+    got = mark(answers={"1-1-bend-answer": FIRST.cells["1-1-bend-answer"].source.replace("max(1, ceil(", "(1 + int(")})
     assert 0 < got.mark("1.1-bend").earned < 2 and earned(got)[0::2] == [2, 3]
 
 
