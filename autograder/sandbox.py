@@ -319,6 +319,9 @@ def _bubblewrap(sockets: Path, limits: Limits) -> list[str]:
     words += ["--die-with-parent", "--new-session", "--clearenv", "--hostname", "grading"]
     if not root:
         words += ["--unshare-user", "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL"]
+    words += ["--proc", "/proc", "--dev", "/dev"]
+    for folder in (HOME, "/dev/shm"):  # before what is shown: the course may itself lie in /tmp
+        words += ["--perms", "1777", "--size", str(limits.file_bytes), "--tmpfs", folder]
     shown = mounts()
     above = {parent for path in shown for parent in path.parents} - {Path("/")}
     for folder in sorted(
@@ -333,10 +336,7 @@ def _bubblewrap(sockets: Path, limits: Limits) -> list[str]:
         words += ["--perms", "0755", "--dir", "/run", "--perms", "0755", "--dir", folder]
     for part in PARTS:
         words += ["--ro-bind", str(part), f"{GRADER}/{part.name}"]
-    words += ["--ro-bind", str(sockets), SOCKETS, "--proc", "/proc", "--dev", "/dev"]
-    size = str(limits.file_bytes)
-    for folder in (HOME, "/dev/shm"):
-        words += ["--perms", "1777", "--size", size, "--tmpfs", folder]
+    words += ["--ro-bind", str(sockets), SOCKETS]
     words += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", HOME]
     for key, value in environment().items():
         words += ["--setenv", key, value]

@@ -49,7 +49,7 @@ class StepTime(Protocol):
 
 MOST_STEPS = 1 << 16
 """Steps of one jump at most: bounds its memory."""
-FEW_STEPS = 6
+FEW_STEPS = 3
 """Up to so many, numbers are faster than arrays."""
 _COUNT = np.arange(MOST_STEPS)
 
@@ -153,7 +153,7 @@ class Engine:
         if (k // self.config.block_size + 1) * each > self.scheduler.pool.free:
             k, _blocks = self._affordable(at, k)
             if k == 0:
-                return False
+                return self._give_way(at)
         context = self._bases + each * (at - 1)
         if k <= FEW_STEPS:
             ends, end = [], start
@@ -172,6 +172,32 @@ class Engine:
         self._pass(ends, each * k, 0, ())
         if self._finish[0][0] == at + k:
             self._leave([])
+        return True
+
+    def _give_way(self, at: int) -> bool:
+        """One step for which blocks are short: the last admitted give way, as many as it takes. False under priority.
+
+        The others take their blocks in the order they run in, so whoever gives way has not had its turn.
+        """
+        scheduler, pool, size = self.scheduler, self.scheduler.pool, self.config.block_size
+        if self.config.policy != "fcfs":
+            return False
+        needed, plan = self._phase[at % size], Plan({}, [])
+        while needed > pool.free:
+            needed -= pool.free
+            pool.take(pool.free)
+            victim = scheduler.running.pop()
+            self._finish = [entry for entry in self._finish if entry[2] is not victim]
+            needed -= (victim.base + at - 1) % size == 0
+            self._part(victim)
+            scheduler.preempt(victim, plan)
+        heapq.heapify(self._finish)
+        pool.take(needed)
+        scheduler.stuck = False
+        each = len(self._finish)
+        step = Step(each, self._bases + each * (at - 1))
+        self._pass([self.now + float(self.step_time(step))], each, 0, plan.preempted)
+        self._leave([])
         return True
 
     def _affordable(self, at: int, k: int) -> tuple[int, int]:
@@ -291,7 +317,7 @@ class Engine:
             self._wrote(sequence)
         self._end(ended)
         self._loose = list(scheduler.running)
-        if self.jump and not plan.preempted:
+        if self.jump:
             decoding = {s for s in wrote if not s.done}
             self._loose = [s for s in self._loose if s not in decoding or not self._join(s)]
 
@@ -404,7 +430,7 @@ def simulate(
     *,
     arrivals: Arrivals | Many[float] | NDArray[np.float64] | None = None,
     concurrency: int | None = None,
-    delay_s: float = 0.0,
+    delay_s: float | None = None,
     jump: bool = True,
 ) -> Result:
     """What `servelab.load.drive` would measure at an engine of this `config` whose steps take `step_time`.
@@ -416,7 +442,8 @@ def simulate(
         step_time: seconds of a step from its features: a calibrated model, `Linear`, or a `StepModel`.
         arrivals: open loop: an arrival process, or send times in seconds. Requests of a trace bring theirs.
         concurrency: without `arrivals`, a closed loop of so many users. Default: one.
-        delay_s: seconds from sending to the engine's queue (HTTP, tokenizing).
+        delay_s: seconds from sending to the engine's queue (HTTP, tokenizing); by default the `request_s` of a
+            calibrated step time, else 0.
         jump: take equal steps at once; without it every step is decided one by one, to the same result.
 
     Returns:
@@ -430,6 +457,8 @@ def simulate(
         raise ServelabError(_("A load needs at least one request."))
     if concurrency is not None and (concurrency < 1 or arrivals is not None):
         raise ServelabError(_("Give arrivals or a concurrency of at least 1, not both."))
+    if delay_s is None:
+        delay_s = float(getattr(step_time, "request_s", 0.0))
     if arrivals is None and concurrency is None and all(r.arrival_s is not None for r in requests):
         arrivals = replay(requests)
     elif arrivals is not None and not isinstance(arrivals, Arrivals):

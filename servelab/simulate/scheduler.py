@@ -247,7 +247,7 @@ class Scheduler:
                 del running[at]
                 i -= at < i
                 budget += plan.tokens.pop(victim, 0)
-                self._preempt(victim, plan)
+                self.preempt(victim, plan)
                 if victim is sequence:
                     break
             if not fits:
@@ -327,7 +327,8 @@ class Scheduler:
             return max(self.running, key=lambda s: (s.priority, s.arrival_s))
         return self.running[-1]
 
-    def _preempt(self, sequence: Sequence, plan: Plan) -> None:
+    def preempt(self, sequence: Sequence, plan: Plan) -> None:
+        """A sequence that was taken out of `running` gives its blocks back and waits again."""
         size = self.config.block_size
         if sequence.full > len(sequence.keys):
             # What only this sequence can ask for now gets a name: it will ask, when it comes back.

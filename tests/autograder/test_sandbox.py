@@ -268,3 +268,9 @@ def test_a_plain_user_has_the_same_sandbox(tmp_path):
     if "Permission denied" in told.stderr and "python" in told.stderr:
         pytest.skip("the interpreter lies where a plain user cannot read")
     assert told.stdout.strip() == "bubblewrap {'uid': 65534}", told.stderr
+
+
+def test_a_course_that_lies_in_tmp_is_seen(tmp_path):
+    """What is mounted later lies on top: the empty /tmp must not hide a course (or a Python) that lies there."""
+    words = sandbox._bubblewrap(tmp_path, sandbox.Limits())
+    assert words.index(sandbox.HOME) < words.index("--ro-bind")

@@ -27,15 +27,15 @@ def loads(quick: bool) -> dict[str, tuple[list[Request], EngineConfig, Linear, d
     """What is simulated: requests, engine, step prices, how they come, and whether it may jump."""
     n = 2_000 if quick else 20_000
     chat = synthetic(n, (300, 1.0), (250, 0.8), seed=1)
-    reasoning = synthetic(n // 4, (300, 1.0), (2_000, 0.5), seed=2)
+    reasoning = synthetic(n // 8, (300, 1.0), (4_000, 0.5), seed=2)
     shared = synthetic(n // 4, (600, 0.5), (250, 0.8), seed=3, shared_prefix=256)
     roomy, tight = EngineConfig(**ROOMY), EngineConfig(**{**ROOMY, "num_blocks": 4_000})
     return {
-        "chat": (chat, roomy, FAST, {"arrivals": poisson(8)}, True),
-        "chat, step by step": (chat[: n // 10], roomy, FAST, {"arrivals": poisson(8)}, False),
+        "chat": (chat, roomy, FAST, {"arrivals": poisson(5)}, True),
+        "chat, step by step": (chat[: n // 10], roomy, FAST, {"arrivals": poisson(5)}, False),
         "chat, closed loop of 64": (chat, roomy, FAST, {"concurrency": 64}, True),
-        "reasoning": (reasoning, roomy, FAST, {"arrivals": poisson(1)}, True),
-        "shared prefixes": (shared, roomy, FAST, {"arrivals": poisson(8)}, True),
+        "reasoning": (reasoning, roomy, FAST, {"arrivals": poisson(0.15)}, True),
+        "shared prefixes": (shared, roomy, FAST, {"arrivals": poisson(5)}, True),
         "memory short": (chat[: n // 4], tight, FAST, {"concurrency": 256}, True),
         "two cores": (
             synthetic(n // 4, (128, 0.5), (64, 0.5), seed=4),
@@ -93,7 +93,7 @@ def run(bench: Bench) -> None:
             **{k: result.about[k] for k in ("steps", "preemptions", "hit_tokens")},
         }
         bench.say(
-            f"{name}: {out / seconds / 1e6:.2f} M output tokens/s, {(out + prompts) / seconds / 1e6:.2f} M with prompts, "
+            f"{name}: {out / seconds / 1e6:.2f} M output tok/s, {(out + prompts) / seconds / 1e6:.2f} M with prompts; "
             f"{len(requests) / seconds:,.0f} requests/s, {rates[name]['real_time']:,.0f} x real time"
         )
     bench.data["loads"] = rates
@@ -104,7 +104,6 @@ def run(bench: Bench) -> None:
 
     figure("chat", "chat", 3)
     figure("long-answers", "reasoning", 20)
-    figure("memory-short", "memory short", 3)
     gain = rates["chat"]["output_tok_s"] / rates["chat, step by step"]["output_tok_s"]
     bench.figure("gain-of-jumping", gain, "x", "above 1", gain > 1)
     real_time = rates["two cores"]["real_time"]

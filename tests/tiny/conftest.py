@@ -42,7 +42,7 @@ def make_llama() -> Callable[..., Path]:
     return save_random
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _one_thread():
     """Two threads on matrices this small only wait for each other."""
     before = torch.get_num_threads()

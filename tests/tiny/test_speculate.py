@@ -42,7 +42,7 @@ def exact(model, prompt, sampling):
     return p
 
 
-def surprise(model, speculate, sampling, samples=6000):
+def surprise(model, speculate, sampling, samples=3000):
     """p-value of chi-square: the engine's answers against the exact distribution. And how many drafts it took."""
     prompt = [0, 1, 2, 3, 0, 1]
     engine = Engine(
@@ -80,7 +80,7 @@ def proposers(model):
 def test_answers_are_distributed_as_the_model_says(small, name, sampling):
     pvalue, totals = surprise(small, proposers(small)[name], sampling)
     assert pvalue > 1e-3
-    assert (totals.drafted > 1000) == (name != "none")
+    assert (totals.drafted > 500) == (name != "none")
     if name == "itself":
         assert totals.accepted > 0.99 * totals.drafted
 
@@ -130,10 +130,11 @@ def test_greedy_keeps_drafts_up_to_the_first_that_differs():
     assert verify_greedy([5, 6, 7], [9, 6]) == [5]
 
 
-@given(st.lists(st.floats(-9, 9), min_size=2, max_size=20, unique=True), st.floats(0.1, 3), st.integers(0, 20))
+@given(st.lists(st.integers(-90, 90), min_size=2, max_size=20, unique=True), st.floats(0.1, 3), st.integers(0, 20))
 def test_the_distribution_is_the_course_s(logits, temperature, top_k):
-    ours = probabilities(torch.tensor([logits], dtype=torch.float64).float(), Sampling(temperature, top_k))[0]
-    assert ours.numpy() == pytest.approx(theory.probabilities(logits, temperature, top_k), abs=1e-4)
+    logits = np.array(logits) / 10
+    ours = probabilities(torch.tensor(logits)[None], Sampling(temperature, top_k))[0]
+    assert ours.numpy() == pytest.approx(theory.probabilities(logits, temperature, top_k), abs=1e-5)
 
 
 def test_top_p_is_the_course_s():
