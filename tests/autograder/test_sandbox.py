@@ -48,7 +48,8 @@ def test_only_the_course_without_its_solutions_is_seen(ask):
     )
     assert {"levels", "labs", "tests", ".git", "autograder", "shared"}.isdisjoint(seen[0])
     assert {"servelab", "course.toml", "assets"} <= set(seen[0])
-    assert seen[2] == [] and sorted(seen[3]) == ["grader", "servers"]
+    way_to_the_course = [ROOT.parts[2]] if ROOT.parts[1] == "tmp" else []
+    assert seen[2] == way_to_the_course and sorted(seen[3]) == ["grader", "servers"]
     assert "home" not in seen[1] or "home" in str(ROOT) or "home" in sys.prefix
 
 
@@ -261,8 +262,20 @@ def test_a_plain_user_has_the_same_sandbox(tmp_path):
     hidden = Path("/root") in python.parents
     above = ["--perms", "0755", "--tmpfs", "/root"] if hidden else []
     again = ["--ro-bind", *[str(Path(*python.parts[:3]))] * 2] if hidden else []
-    words = ["bwrap", "--dev-bind", "/", "/", *above, *again, "--perms", "1777", "--tmpfs", "/tmp"]
-    words += ["--setenv", "HOME", "/tmp", "--setenv", "PYTHONPATH", str(ROOT), "--chdir", "/"]
+    words = ["bwrap", "--dev-bind", "/", "/", *above, *again, "--perms", "1777", "--tmpfs", "/var/tmp"]
+    words += [
+        "--setenv",
+        "HOME",
+        "/var/tmp",
+        "--setenv",
+        "TMPDIR",
+        "/var/tmp",
+        "--setenv",
+        "PYTHONPATH",
+        str(ROOT),
+        "--chdir",
+        "/",
+    ]
     words += ["--", "setpriv", "--reuid=1234", "--regid=1234", "--clear-groups", sys.executable, "-c", script]
     told = subprocess.run(words, capture_output=True, text=True, timeout=100)
     if "Permission denied" in told.stderr and "python" in told.stderr:
