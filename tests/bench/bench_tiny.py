@@ -21,7 +21,7 @@ from servelab.load import drive
 from servelab.load.workload import Request, synthetic
 
 BATCHES = (1, 8, 32)
-BLOCK = 16
+BLOCK = 32  # what attention on a CPU asks for
 KV_BYTES = 2**30  # what vLLM gets on the CPU tier
 
 
@@ -47,8 +47,8 @@ class Worker:
 
 def run(bench: Bench) -> None:
     """Interleave the three; the gain of a round is tiny against transformers within it, its figure the median."""
-    prompt, output, rounds = (32, 12, 1) if bench.quick else (64, 64, 5)
-    shapes = {str(n): (n, prompt, output) for n in BATCHES} | {"mixed": (32, (prompt, 1.0), (output, 1.0))}
+    prompt, output, rounds = (32, 12, 1) if bench.quick else (32, 48, 3)
+    shapes = {str(n): (n, prompt, output) for n in BATCHES} | {"mixed": (32, (prompt, 0.7), (output, 0.7))}
     if bench.quick:
         del shapes["mixed"]
     rates: dict[str, dict[str, list[float]]] = {s: {"transformers": [], "tiny": [], "vllm": []} for s in shapes}
