@@ -184,6 +184,9 @@ def compare(bench: Bench, part: str, done: list[tuple[Run, Run]]) -> None:
     for name, measure in (("cpu", lambda r: r.cpu_total), ("cpu-run", lambda r: r.cpu_run)):
         share = median(measure)
         bench.figure(f"{part}-{name}", share, "of theirs", "at most 0.5", share <= 0.5)
+    # how far the other client's own runs lie apart: what no client could agree with better than by luck
+    own = np.array([b.tpot.mean() for _a, b in done])
+    bench.data[f"{part}-tpot-of-their-own-runs"] = {"largest_over_smallest": round(float(own.max() / own.min()), 4)}
     bench.data[part] = [
         {
             who: {
