@@ -302,6 +302,17 @@ class Calibration(Linear):
         """Seconds of samples, the way to an idle engine included, shape (samples,)."""
         return np.array([s.features for s in samples]).reshape(-1, len(FEATURES)) @ list(self.prices.values())
 
+    @property
+    def samples(self) -> list[Sample]:
+        """The steps that it was fitted to, one for each kind."""
+        kept = self.about.get("samples", ())
+        return [Sample(s["probe"], tuple(s["features"]), s["seconds"], s["steps"]) for s in kept]
+
+    @property
+    def machine(self) -> Machine | None:
+        """The roofline's constants fitted to the same steps; None where the model's shape is not known."""
+        return Machine(**self.about["machine"]) if "machine" in self.about else None
+
     def save(self, folder: Path | None = None) -> Path:
         """Keep it, stamped, under its machine's and engine's key."""
         path = (folder or home() / "calibration") / f"{self.about['key']}.json"

@@ -1,7 +1,7 @@
 """Calibration without an engine: loads served by a simulated one whose prices are known must give them back."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -158,6 +158,14 @@ def test_it_is_kept_with_its_stamp_and_read_back(tmp_path):
     assert json.loads(path.read_text())["stamp"]["hardware"]["cores"] >= 1
     again = Calibration.read(path)
     assert again == made and again.about["stamp"]["date"]
+
+
+def test_a_kept_one_gives_back_its_samples_and_its_machine(tmp_path):
+    samples, machine = observed(LOADS, rounds=1), Machine(1e11, 2e10, 0.7, 0.8, 0.004, 0.3)
+    about = {"key": "here", "samples": [asdict(s) for s in samples], "machine": asdict(machine)}
+    again = Calibration.read(calibrate.fit(samples, about).save(tmp_path))
+    assert again.samples == samples and again.machine == machine
+    assert calibrate.fit(samples).samples == [] and calibrate.fit(samples).machine is None
 
 
 def test_a_key_is_one_configuration_s():

@@ -63,6 +63,26 @@ class Metrics:
         return pd.DataFrame(rows, columns=["name", "labels", "value"])
 
 
+def accepted_by_position(after: Metrics, before: Metrics | None = None) -> list[float]:
+    """Share of vLLM's drafts whose token at each position was accepted, over all readings or since `before`.
+
+    Divides by all drafts, short ones too, as vLLM's own log does.
+
+    Raises:
+        ServelabError: the server does not speculate, or drafted nothing in between.
+    """
+    drafts, accepted = "vllm:spec_decode_num_drafts", "vllm:spec_decode_num_accepted_tokens_per_pos"
+
+    def count(name: str, **labels: str) -> float:
+        return after.value(name, **labels) - (before.value(name, **labels) if before else 0)
+
+    positions = sorted({int(s.labels["position"]) for s in after.samples(accepted)})
+    total = count(drafts)
+    if not total:
+        raise ServelabError(_("The server drafted nothing: give it a load that speculation can guess."))
+    return [count(accepted, position=str(i)) / total for i in positions]
+
+
 class Watch:
     """Samples metrics in a thread while a block runs; `frame()` has column `t_s` and one a metric.
 

@@ -15,6 +15,7 @@ Systems" (2013). Numbers in queue and system follow from the times by Little's l
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 
 import numpy as np
@@ -174,6 +175,69 @@ def kingman_bound(
     rho = lam / mu
     variances = np.square(arrival_cv / lam) + np.square(service_cv / mu)
     return np.where(rho < 1, lam * variances / (2 * np.where(rho < 1, 1 - rho, 1)), np.inf)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A queue as it really ran, seen from outside: what the formulas ask for, and what they predict.
+
+    Attributes:
+        rate: arrivals/s, over the time from the first to the last.
+        arrival_cv: deviation over mean of the gaps between arrivals.
+        service_s, service_cv: mean of the times in service, and their deviation over it.
+        servers: how many requests were served at once at most.
+        waits_s: seconds that each waited, in order of arrival, shape (requests,).
+    """
+
+    rate: float
+    arrival_cv: float
+    service_s: float
+    service_cv: float
+    servers: int
+    waits_s: NDArray[np.float64]
+
+    @property
+    def utilization(self) -> float:
+        """rho = lambda E[S] / c."""
+        return self.rate * self.service_s / self.servers
+
+
+def observed(arrived: ArrayLike, left: ArrayLike, servers: int = 1) -> Observed:
+    """Waits and services of requests of which only arrival and departure are known.
+
+    First come first served: a request begins when it arrives, or when the first of the `servers` seats gets free. An
+    engine's seats are its `max_num_seqs`, where its memory does not run out before. If it batches, the time in
+    service depends on who else is served, which no formula with a mean and a cv knows.
+
+    Args:
+        arrived: seconds at which each arrived (`intended_s` of a load's `frame()`), in any order.
+        left: seconds at which each left (`last_token_s`); NaN for one that failed, which is left out.
+
+    Raises:
+        ServelabError: fewer than three requests, or more of them in service at once than there are seats.
+    """
+    arrived, left = np.asarray(arrived, float), np.asarray(left, float)
+    known = np.isfinite(arrived) & np.isfinite(left)
+    order = np.argsort(arrived[known], kind="stable")
+    arrived, left = arrived[known][order], left[known][order]
+    if arrived.size < 3 or servers < 1:
+        raise ServelabError(_("An observed queue needs at least three requests that were served, and a server."))
+    seats = [-np.inf] * servers
+    began = np.empty_like(arrived)
+    for i, (came, went) in enumerate(zip(arrived.tolist(), left.tolist(), strict=True)):
+        began[i] = max(came, heapq.heapreplace(seats, went))
+    service, gaps = left - began, np.diff(arrived)
+    if (service <= 0).any():
+        text = _("More than {n} requests were served at once: give the engine's own limit.")
+        raise ServelabError(text.format(n=servers))
+    return Observed(
+        rate=float(gaps.size / gaps.sum()),
+        arrival_cv=float(gaps.std() / gaps.mean()),
+        service_s=float(service.mean()),
+        service_cv=float(service.std() / service.mean()),
+        servers=servers,
+        waits_s=began - arrived,
+    )
 
 
 def ps(arrivals: ArrayLike, service_rate: ArrayLike) -> Queue:

@@ -57,6 +57,40 @@ def reached(conditional: ArrayLike) -> NDArray[np.float64]:
     return np.cumprod(_shares(conditional), axis=-1)
 
 
+def conditional(accepted: ArrayLike, drafted: ArrayLike) -> NDArray[np.float64]:
+    """Acceptance of each position given the ones before it, counted from drafts of any lengths, shape (positions,).
+
+    Position i is judged where a draft had a token there and all before it were accepted. A draft that was shorter
+    says nothing about what came after its end, so dividing by ALL drafts, as an engine's counters by position do,
+    would take its end for a rejection. `reached` makes shares of all steps of these, as if every draft were whole
+    (the product of conditional shares: Kaplan & Meier, JASA 53, 1958).
+
+    Args:
+        accepted, drafted: tokens accepted and proposed of each draft, shape (drafts,).
+
+    Raises:
+        ServelabError: no draft with a token, or more accepted than proposed.
+    """
+    accepted, drafted = np.asarray(accepted), np.asarray(drafted)
+    if not accepted.size or accepted.shape != drafted.shape or (accepted < 0).any() or (accepted > drafted).any():
+        raise ServelabError(_("Counting needs drafts, each with no more accepted tokens than it proposed."))
+    position = np.arange(1, int(drafted.max()) + 1)
+    judged = (drafted[:, None] >= position) & (accepted[:, None] >= position - 1)
+    kept = (accepted[:, None] >= position).sum(axis=0)
+    judged = judged.sum(axis=0)
+    known = int((judged > 0).sum())
+    if not known:
+        raise ServelabError(_("Counting needs drafts, each with no more accepted tokens than it proposed."))
+    return kept[:known] / judged[:known]
+
+
+def iid_of(reached: ArrayLike) -> float:
+    """The i.i.d. acceptance that fits best to shares by position: `estimate` where only those are known."""
+    reached = _shares(reached)
+    judged = 1 + reached[:-1].sum()
+    return float(reached.sum() / judged)
+
+
 def speedup(acceptance: ArrayLike, depth: ArrayLike, cost: ArrayLike) -> NDArray[np.float64]:
     """How many times faster than without a draft: E[tokens] / (g c + 1).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -68,3 +69,10 @@ class Snapshot:
     def usage(self) -> float:
         """Share of the blocks that requests hold, as vLLM's `kv_cache_usage_perc` counts it."""
         return 1 - len(self.free) / (len(self.users) - 1)
+
+
+def drafts(history: Iterable[Snapshot]) -> tuple[list[int], list[int]]:
+    """Tokens accepted and proposed of every draft of some steps, in order: `theory.speculation.conditional` counts
+    acceptance by position from them."""
+    made = [part for snapshot in history for part in snapshot.parts if part.drafts]
+    return [part.accepted for part in made], [len(part.drafts) for part in made]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from servelab.errors import ServelabError
-from servelab.simulate.queueing import Estimate, events, in_system, queue, service, waits
+from servelab.simulate.queueing import Estimate, by_load, events, in_system, queue, service, waits
 from servelab.theory import queueing
 
 
@@ -61,3 +61,19 @@ def test_what_cannot_be_is_told() -> None:
 def test_estimates_and_numbers() -> None:
     assert Estimate(1.0, 0.1).covers(1.05) and not Estimate(1.0, 0.1).covers(1.2)
     assert in_system(np.array([0.0, 1.0]), np.array([2.0, 3.0]), 0.0, 4.0) == 1.0
+
+
+@pytest.mark.parametrize(("service_cv", "servers"), [(1.0, 1), (0.5, 1), (1.0, 4)])
+def test_a_small_simulation_by_load_covers_the_closed_form(service_cv: float, servers: int) -> None:
+    loads = (0.4, 0.6, 0.8)
+    waited = by_load(loads, 1.0, service_cv, servers)
+    assert waited.shape == (3, 16, 1750)
+    rate = np.array(loads) * servers
+    truth = queueing.mmc(rate, 1, servers) if servers > 1 else queueing.mg1(rate, 1, service_cv)
+    for of_load, wait in zip(waited, truth.wait_s, strict=True):
+        assert Estimate.of(of_load.mean(axis=1)).covers(wait)
+
+
+def test_by_load_a_higher_load_is_the_same_jobs_waiting_longer() -> None:
+    waited = by_load((0.5, 0.7, 0.9), 1.5, 2.0, jobs=300, runs=4)
+    assert (np.diff(waited, axis=0) >= -1e-9).all()

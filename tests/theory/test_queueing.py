@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from servelab.errors import ServelabError
+from servelab.simulate import queueing as simulated
 from servelab.theory import queueing
 
 loads = st.floats(0.01, 0.95)
@@ -234,3 +235,32 @@ def test_no_servers_no_seats_and_a_chain_too_long_are_refused():
 def test_a_queue_is_plain_numbers_for_plain_numbers():
     assert all(isinstance(v, float) for v in dataclasses.asdict(queueing.mm1(8, 10)).values())
     assert queueing.mm1(np.array([1.0, 2.0]), 10).wait_s.shape == (2,)
+
+
+@pytest.mark.parametrize("servers", [1, 3])
+def test_an_observed_queue_gives_back_the_waits_that_made_it(servers):
+    rng = np.random.default_rng(servers)
+    came = np.cumsum(rng.exponential(0.5 / servers, 400))
+    took = rng.gamma(4, 0.1, 400)
+    waited = simulated.waits(came, took, servers)
+    shuffled = rng.permutation(400)
+    seen = queueing.observed(came[shuffled], (came + waited + took)[shuffled], servers)
+    assert seen.waits_s == pytest.approx(waited)
+    assert (seen.service_s, seen.service_cv) == (pytest.approx(took.mean()), pytest.approx(took.std() / took.mean()))
+    assert seen.rate == pytest.approx(399 / (came[-1] - came[0]))
+    assert seen.utilization == pytest.approx(seen.rate * took.mean() / servers)
+    assert seen.arrival_cv == pytest.approx(1, abs=0.15)
+
+
+def test_an_observed_queue_leaves_out_who_failed():
+    whole = queueing.observed([0, 1, 2, 3], [2, 3, 4, 5])
+    assert whole.waits_s.tolist() == [0, 1, 1, 1] and whole.service_s == pytest.approx(1.25)
+    assert queueing.observed([0, 1, 1.5, 2, 3], [2, 3, np.nan, 4, 5]).waits_s.tolist() == [0, 1, 1, 1]
+
+
+def test_an_observed_queue_with_too_many_at_once_is_refused():
+    with pytest.raises(ServelabError, match="More than 1 requests"):
+        queueing.observed([0, 1, 2], [5, 4, 6])
+    assert queueing.observed([0, 1, 2], [5, 4, 6], 3).waits_s.tolist() == [0, 0, 0]
+    with pytest.raises(ServelabError, match="at least three"):
+        queueing.observed([0, 1], [5, 6])

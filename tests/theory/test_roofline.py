@@ -102,3 +102,12 @@ def test_arrays_are_the_numbers_one_by_one():
     assert roofline.seconds(together, 1e11, 2e10).shape == (3,)
     with pytest.raises(ServelabError):
         roofline.forward(SMOL, np.array([1, 0]))
+
+
+@given(past=st.integers(1, 5000), size=st.sampled_from([1, 2, 4]))
+def test_a_batch_lifts_the_intensity_towards_its_limit_and_no_further(past, size):
+    batches = [roofline.forward(SMOL, 1, past, sequences=b, bytes_per_number=size).intensity for b in (1, 8, 64, 10**9)]
+    limit = roofline.batch_limit(SMOL, past, size)
+    assert batches == sorted(batches) and batches[-2] < limit
+    assert batches[-1] == pytest.approx(limit, rel=1e-3)
+    assert roofline.batch_limit(SMOL, [past, 2 * past], size)[1] < limit

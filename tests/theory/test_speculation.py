@@ -105,3 +105,31 @@ def test_impossible_shares_are_refused():
     ):
         with pytest.raises(ServelabError):
             call()
+
+
+def test_counting_by_position_takes_a_short_draft_for_no_rejection():
+    rng = np.random.default_rng(0)
+    conditional = np.array([0.9, 0.6, 0.8, 0.5])
+    drafted = rng.integers(1, 5, 40_000)
+    accepted = np.cumprod(rng.random((40_000, 4)) < conditional, axis=1)
+    accepted = np.minimum(accepted.sum(axis=1), drafted)
+    assert speculation.conditional(accepted, drafted) == pytest.approx(conditional, abs=0.02)
+    by_all = [(accepted >= i).mean() for i in range(1, 5)]
+    assert by_all[3] < 0.5 * speculation.reached(conditional)[3]
+
+
+def test_counting_stops_where_no_draft_was_judged():
+    assert speculation.conditional([1, 0], [3, 3]).tolist() == [0.5, 0.0]
+    for accepted, drafted in (([], []), ([2], [1]), ([0], [0]), ([1, 1], [2])):
+        with pytest.raises(ServelabError, match="Counting needs"):
+            speculation.conditional(accepted, drafted)
+
+
+@given(a=st.floats(0, 0.99), g=st.integers(1, 12))
+def test_the_best_iid_acceptance_of_iid_shares_is_theirs(a, g):
+    assert speculation.iid_of(speculation.reached(np.full(g, a))) == pytest.approx(a)
+
+
+def test_the_best_iid_acceptance_is_the_estimate_s():
+    accepted = drafts(0.7, 5, 500)
+    assert speculation.iid_of(accepted.mean(axis=0)) == pytest.approx(speculation.estimate(accepted.sum(axis=1), 5))

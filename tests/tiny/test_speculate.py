@@ -13,7 +13,7 @@ from scipy import stats
 
 from servelab.errors import ServelabError
 from servelab.theory import sampling as theory
-from servelab.tiny import Draft, DraftModel, Engine, Llama, NGram, Sampling
+from servelab.tiny import Draft, DraftModel, Engine, Llama, NGram, Sampling, history
 from servelab.tiny.model import Run, lay_out
 from servelab.tiny.sampling import draw, probabilities
 from servelab.tiny.speculate import verify, verify_greedy
@@ -178,3 +178,11 @@ def test_a_sampling_that_cannot_be(wrong):
 def test_a_draft_of_another_vocabulary_is_refused(llama, small):
     with pytest.raises(ServelabError, match="vocabulary"):
         Engine(llama, speculate=DraftModel(small))
+
+
+def test_a_history_tells_every_draft_and_the_totals_agree(small):
+    engine = Engine(small, num_blocks=200, block_size=4, speculate=NGram(3, prompt_lookup_max=2, prompt_lookup_min=1))
+    engine.generate([[0, 1, 2, 3, 0, 1], [2, 2, 2, 2]], max_tokens=12, ignore_eos=True)
+    accepted, drafted = history.drafts(engine.history)
+    assert sum(drafted) == engine.totals.drafted > 0 and sum(accepted) == engine.totals.accepted
+    assert all(a <= d <= 3 for a, d in zip(accepted, drafted, strict=True))
