@@ -15,7 +15,7 @@ from servelab.figures import style
 from servelab.i18n import _
 from servelab.theory import kv_cache as theory
 
-GIB = 2**30
+MIB, GIB = 2**20, 2**30
 STEP = {"shape": "hv"}
 WIDEST_MAP = 64
 
@@ -177,6 +177,21 @@ def waste_by_block(length: int, block_size: int, sizes: Sequence[int] = (1, 8, 1
     fig.add_bar(x=labels, y=exact, name=_("this length (modelled)"), marker_color=colors)
     fig.add_scatter(x=labels, y=typical, **style.mark("modelled", _("lengths around it"), 1))
     return fig.update_xaxes(type="category").update_yaxes(range=[0, max(60, 1.1 * exact.max(), 1.1 * typical.max())])
+
+
+def held(times_s: ArrayLike, measured: ArrayLike, predicted: ArrayLike, same: bool = True) -> go.Figure:
+    """Cache held over time under one real load: as the engine told it, and as a model holds it, in bytes.
+
+    Args:
+        measured, predicted: bytes at each of the times.
+        same: whether the model stands at the engine's own settings; if not, the two differ on purpose.
+    """
+    fig = style.figure(_("Time (s)"), _("KV cache held (MiB)"))
+    times, measured, predicted = (np.asarray(v, float) for v in (times_s, measured, predicted))
+    fig.add_scatter(x=times, y=measured / MIB, **_line("measured", _("the engine's metric"), 0, wide=4))
+    name = _("the same load, predicted") if same else _("the same load under these settings")
+    fig.add_scatter(x=times, y=predicted / MIB, **_line("modelled", name, 1))
+    return fig.update_yaxes(rangemode="tozero")
 
 
 def _rows(count: int, heights: list[float]) -> go.Figure:

@@ -113,6 +113,11 @@ def log_ticks(low: float, high: float) -> dict[str, Any]:
     return {"type": "log", "tickvals": values, "ticktext": [f"{v:,.10g}" if v < 1e6 else f"{v:.0e}" for v in values]}
 
 
+def number(value: float) -> str:
+    """Three digits, and never an exponent for a large one: 0.0123, 4.5, 123, 12,345."""
+    return f"{value:,.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
+
+
 def suffix(kind: Kind) -> str:
     """What the legend says about where a curve comes from."""
     return {"measured": _("measured"), "modelled": _("modelled"), "simulated": _("simulated")}[kind]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import pandas as pd
 import plotly.graph_objects as go
 
 from servelab import course
@@ -20,9 +23,20 @@ WEIGHTS = {"float32": 4, "bfloat16": 2, "fp8": 2}
 
 
 def kv_cache(
-    model: str = "smollm2-135m", dtype: str = "float32", memory_gib: int = 8, batch: int = 32, length: int = 200
+    model: str = "smollm2-135m",
+    dtype: str = "float32",
+    memory_gib: int = 8,
+    batch: int = 32,
+    length: int = 200,
+    *,
+    block: int = 16,
+    readings: pd.DataFrame | None = None,
+    requests: Sequence[theory.Timed] = (),
 ) -> Explorer:
     """Explorer: one workload, four views of its memory; begins with the given values.
+
+    With `readings` a fifth view lays a real load over the model: what the engine held, and what the same requests
+    hold under the settings of the controls. At the engine's own settings the two must agree.
 
     Args:
         model: a model of course.toml.
@@ -30,6 +44,10 @@ def kv_cache(
         memory_gib: of the machine, for weights and cache.
         batch: sequences at once, all equally long.
         length: tokens of each.
+        block: tokens a block; with `readings`, those of the engine.
+        readings: what an engine with this model, dtype and block told: columns `t_s` and `blocks` (held), on the
+            clock of `requests`, as `figures.pressure` takes them.
+        requests: the load's records.
     """
     models = {m.id: m for m in course.load().models}
 
@@ -41,17 +59,25 @@ def kv_cache(
         found = {way: theory.model_token_bytes(one, dtype, kv_heads) for way, kv_heads in ways.items()}
         return found | {"own": theory.model_token_bytes(one, dtype)}
 
+    own, own_bytes = (model, "own", dtype, block), theory.model_token_bytes(models[model], dtype)
+
+    def laid_over(model: str, heads: str, dtype: str, block: int, each: int) -> go.Figure:
+        told = readings.blocks.to_numpy() * own[-1] * own_bytes
+        same = theory.blocks_over_time(requests, block, readings.t_s) * block * each
+        return figures.held(readings.t_s.to_numpy(), told, same, (model, heads, dtype, block) == own)
+
     def draw(model: str, heads: str, dtype: str, batch: int, length: int, block: int, memory: int) -> list[go.Figure]:
         held = sizes(model, heads, dtype)
         each = held.get(heads, held["own"])
         weights = models[model].parameters * WEIGHTS[dtype]
         ways = {way: size for way, size in held.items() if way != "own"}
-        return [
+        views = [
             figures.budget(weights, each, batch, length, block, memory * GIB),
             figures.block_map(length, block),
             figures.waste_by_block(length, block, BLOCKS),
             figures.by_model({models[model].title: ways}).update_layout(height=380),
         ]
+        return views if readings is None else [laid_over(model, heads, dtype, block, each), *views]
 
     def say(model: str, heads: str, dtype: str, batch: int, length: int, block: int, memory: int) -> str:
         held = sizes(model, heads, dtype)
@@ -81,7 +107,7 @@ def kv_cache(
         "dtype": choice(_("Type of the numbers"), DTYPES, dtype),
         "batch": steps(_("Sequences at once"), BATCHES, batch),
         "length": steps(_("Length of each (tokens)"), sorted({*LENGTHS, length}), length),
-        "block": steps(_("Block size (tokens)"), BLOCKS, 16),
+        "block": steps(_("Block size (tokens)"), sorted({*BLOCKS, block}), block),
         "memory": steps(_("Memory (GiB)"), sorted({*MEMORIES, memory_gib}), memory_gib),
     }
     return Explorer(controls, draw, say=say, columns=2)

@@ -78,3 +78,9 @@ def test_waste_by_block_marks_the_chosen_one():
     fig = figures.waste_by_block(64, 128)
     assert fig.data[0].y[5] == pytest.approx(50)
     assert [c.startswith("#") for c in fig.data[0].marker.color].index(True) == 5
+
+
+def test_held_is_in_mib_and_says_whose_settings_it_stands_for():
+    fig = figures.held([0, 1], [2**20, 2**21], [2**20, 2**20])
+    assert named(fig, "(measured)").y.tolist() == [1, 2] and named(fig, "predicted (modelled)").y.tolist() == [1, 1]
+    assert named(figures.held([0], [0], [0], same=False), "under these settings").line.dash == "dash"

@@ -111,3 +111,10 @@ def test_log_ticks_write_numbers_out():
     assert axis["type"] == "log"
     assert dict(zip(axis["tickvals"], axis["ticktext"], strict=True))[20] == "20"
     assert [t for t in style.log_ticks(1e-6, 1e6)["ticktext"] if t.startswith(("2", "5"))] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.01234, "0.0123"), (4.5, "4.5"), (123.4, "123"), (999.6, "1,000"), (12345.6, "12,346")]
+)
+def test_numbers_have_three_digits_and_no_exponent(value, text):
+    assert style.number(value) == text

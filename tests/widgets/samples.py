@@ -7,13 +7,24 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from servelab import course
+from servelab.calibrate import Sample
+from servelab.load.metrics import Record
+from servelab.simulate.queueing import service, waits
 from servelab.theory.batching import StepModel
+from servelab.theory.kv_cache import blocks_over_time
+from servelab.theory.latency import Machine, Step, step_s
+from servelab.theory.queueing import observed
 from servelab.widgets.base import Explorer
 from servelab.widgets.batching import batching
 from servelab.widgets.kv_cache import kv_cache
+from servelab.widgets.queueing import queueing
 from servelab.widgets.restaurant import restaurant
+from servelab.widgets.ring import ring
+from servelab.widgets.roofline import roofline
 from servelab.widgets.sampling import sampling
 from servelab.widgets.slo import slo
+from servelab.widgets.speculation import speculation
 
 
 def _batching() -> Explorer:
@@ -22,6 +33,40 @@ def _batching() -> Explorer:
     measured = {"tok_s": model.throughput(n, 64, 32), "tpot_s": model.tpot_s(n), "ttft_s": model.ttft_s(n, 64)}
     sweep = pd.DataFrame({"concurrency": n, **measured})
     return batching(sweep, model, prompt_tokens=64, output_tokens=32, kv_tokens=20_000)
+
+
+def _kv_cache() -> Explorer:
+    starts = np.arange(6) * 1.5
+    requests = [
+        Record(i, t, prompt_tokens=60 + 30 * i, token_times_s=[t + 0.1 * k for k in range(80)])
+        for i, t in enumerate(starts)
+    ]
+    times = np.arange(0, 17, 0.1)
+    readings = pd.DataFrame({"t_s": times, "blocks": blocks_over_time(requests, 32, times)})
+    return kv_cache(block=32, readings=readings, requests=requests)
+
+
+def _queueing() -> Explorer:
+    loads = []
+    for rate in (2.0, 5.0, 8.0):
+        rng = np.random.default_rng(0)
+        came = np.cumsum(rng.exponential(1 / rate, 200))
+        took = service("gamma", 0.1, 0.5)(rng, (200,))
+        loads.append(observed(came, came + waits(came, took) + took))
+    return queueing(0.1, 0.5, loads=loads)
+
+
+def _roofline() -> Explorer:
+    model = course.load().model("smollm2-135m")
+    machine = Machine(100e9, 20e9, mfu=0.7, mbu=0.8, t0_s=0.004, overlap=0.3)
+    rng = np.random.default_rng(0)
+    samples = []
+    for decoders, context, prompt in ((1, 20, 0), (4, 200, 0), (16, 40, 0), (32, 500, 0), (0, 0, 128), (8, 40, 64)):
+        work = (decoders, decoders * context, prompt, prompt * (prompt + 1) / 2, float(prompt > 0))
+        step = Step(*work)
+        took = float(step_s(model, step, machine)) * rng.lognormal(0, 0.1)
+        samples.append(Sample("probe", (1.0, *work, 0.0), took))
+    return roofline(model, machine, samples)
 
 
 def _slo() -> Explorer:
@@ -33,10 +78,19 @@ def _slo() -> Explorer:
     return slo(frame, duration_s=60)
 
 
+def _speculation() -> Explorer:
+    step = StepModel(fixed_s=0.04, each_s=0.002)
+    return speculation(measured=[0.72, 0.55, 0.45, 0.38], step_s=step.tpot_s)
+
+
 EXPLORERS: dict[str, Callable[[], Explorer]] = {
     "batching": _batching,
-    "kv_cache": kv_cache,
+    "kv_cache": _kv_cache,
+    "queueing": _queueing,
     "restaurant": lambda: restaurant(0.5, 0.05),
+    "ring": lambda: ring(recorded=[f"user {n * n % 37}" for n in range(600)]),
+    "roofline": _roofline,
     "sampling": lambda: sampling([" the", " a", " its", " that", " one"], [-0.5, -1.6, -2.2, -3.0, -4.0]),
     "slo": _slo,
+    "speculation": _speculation,
 }

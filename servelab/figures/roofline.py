@@ -1,0 +1,197 @@
+"""The roofline: where a step of the engine stands under its machine's roof, what its time is made of, and how long it
+really took.
+
+Intensity is in FLOP/byte, speed in FLOP/s, times of steps in milliseconds; all three on logarithmic axes. `measured`
+is a table of timed steps, as `measured_steps` makes it from the samples of a calibration (`servelab.calibrate`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from servelab.course import Model
+from servelab.figures import style
+from servelab.i18n import _
+from servelab.theory import roofline as theory
+from servelab.theory.latency import Machine, Step, seconds, work
+from servelab.theory.roofline import Work
+
+MS = 1000
+GIGA = 1e9
+WIDE = (0.2, 2000.0)
+"""FLOP/byte that the picture spans."""
+
+HIGH = 430
+
+KINDS = ("decode", "prompt", "mixed")
+LOOKS = {"decode": (style.BLUE, "circle"), "prompt": (style.GREEN, "square"), "mixed": (style.PURPLE, "diamond")}
+BESIDE = {"decode": ("bottom right", "<br>"), "prompt": ("middle right", ""), "mixed": ("bottom center", "")}
+"""Where each kind's name stands, and what keeps two that come near each other apart."""
+
+
+class Timed(Protocol):
+    """A step, and the seconds that it took."""
+
+    @property
+    def step(self) -> Step: ...
+
+    @property
+    def seconds(self) -> float: ...
+
+
+def kind_name(kind: str) -> str:
+    """What the legend calls a kind of step."""
+    return {
+        "decode": _("decode step"),
+        "prompt": _("prompt step"),
+        "mixed": _("both in one step"),
+    }[kind]
+
+
+def kind_of(step: Step) -> str:
+    """`decode`, `prompt` or `mixed`: what goes through in the step."""
+    if step.decode and step.prefill:
+        return "mixed"
+    return "prompt" if step.prefill else "decode"
+
+
+def measured_steps(model: Model, samples: Sequence[Timed], bytes_per_number: float = 4) -> pd.DataFrame:
+    """Timed steps as a table: `kind`, `flops`, `bytes`, `seconds`, one row a sample."""
+    done = [work(model, s.step, bytes_per_number) for s in samples]
+    rows = [(kind_of(s.step), w.flops, w.bytes, s.seconds) for s, w in zip(samples, done, strict=True)]
+    return pd.DataFrame(rows, columns=["kind", "flops", "bytes", "seconds"])
+
+
+def roof(
+    machine: Machine,
+    placed: Mapping[str, Work],
+    *,
+    trail: Work | None = None,
+    measured: pd.DataFrame | None = None,
+    top: float | None = None,
+    pale: bool = False,
+) -> go.Figure:
+    """The machine's roof, and under it each kind of step at the speed that the model of its time predicts.
+
+    Args:
+        machine: its peaks draw the roof; its shares and overhead (1, 1 and 0: none is lost) lower the predictions.
+        placed: {kind: the work of one such step}; the kinds are `KINDS`.
+        trail: the decode step's way as its batch grows, arrays.
+        measured: timed steps, drawn as open markers.
+        top: FLOP/s at the upper edge; by default twice the peak.
+        pale: draw the measurements faintly, since they were taken on another machine than the one drawn.
+    """
+    fig = style.figure(_("Arithmetic intensity (FLOP/byte)"), _("Speed (GFLOP/s)"), height=HIGH)
+    ridge = theory.ridge(machine.peak_flops, machine.bandwidth)
+    bend = float(np.clip(ridge, *WIDE))
+    corners = np.array([WIDE[0], bend, WIDE[1]])
+    limit = theory.attainable(machine.peak_flops, machine.bandwidth, corners) / GIGA
+    top = (top or 2 * machine.peak_flops) / GIGA
+    floor = float(limit[0]) / 8
+    memory = {"x0": WIDE[0], "x1": bend, "y0": 0, "y1": 1, "yref": "y domain"}
+    fig.add_shape(type="rect", fillcolor=style.fade(style.ORANGE, 0.08), line_width=0, layer="below", **memory)
+    fig.add_scatter(x=corners, y=limit, **style.mark("modelled", _("the machine's roof"), color=1))
+    if trail is not None:
+        way = {"line": {"color": style.fade(style.BLUE, 0.6), "width": 1.5}, "marker": {"size": 4}}
+        fig.add_scatter(
+            x=trail.intensity,
+            y=trail.flops / seconds(trail, machine) / GIGA,
+            name=_("{name} ({kind})").format(name=_("decoding, batch doubled"), kind=style.suffix("modelled")),
+            mode="lines+markers",
+            marker_color=style.BLUE,
+            hoverinfo="skip",
+            **way,
+        )
+    _measured(fig, measured, pale)
+    for kind, one in placed.items():
+        color, symbol = LOOKS[kind]
+        fig.add_scatter(
+            x=[float(one.intensity)],
+            y=[float(one.flops / seconds(one, machine)) / GIGA],
+            name=kind_name(kind),
+            text=[BESIDE[kind][1] + kind_name(kind)],
+            textposition=BESIDE[kind][0],
+            mode="markers+text",
+            marker={"symbol": symbol, "size": 15, "color": color, "line": {"color": style.INK, "width": 1.5}},
+            showlegend=False,
+        )
+    for x, text in ((WIDE[0] * bend, _("memory is the limit")), (bend * WIDE[1], _("arithmetic is the limit"))):
+        fig.add_annotation(x=np.log10(x) / 2, y=0, yref="y domain", yanchor="bottom", text=text)
+    fig.update_xaxes(range=[np.log10(n) for n in WIDE], **style.log_ticks(*WIDE))
+    return fig.update_yaxes(range=[np.log10(floor), np.log10(top)], **style.log_ticks(floor, top))
+
+
+def parts(machine: Machine, placed: Mapping[str, Work], span_s: tuple[float, float] | None = None) -> go.Figure:
+    """What each kind of step takes: its arithmetic at the peak, its traffic at full bandwidth, and the step itself.
+
+    Args:
+        span_s: seconds that the axis spans; by default what is drawn.
+    """
+    fig = style.figure(_("Time (ms)"), height=HIGH)
+    names = [kind_name(kind) for kind in placed]
+    rows = {
+        _("arithmetic, at the peak"): ([w.flops / machine.peak_flops for w in placed.values()], 1, "triangle-up"),
+        _("memory traffic, at full bandwidth"): (
+            [w.bytes / machine.bandwidth for w in placed.values()],
+            0,
+            "triangle-down",
+        ),
+        _("the step (modelled)"): ([float(seconds(w, machine)) for w in placed.values()], 3, "star"),
+    }
+    times = np.array([row for row, _color, _symbol in rows.values()]) * MS
+    for at, name in enumerate(names):
+        line = {"color": style.GRID, "width": 6}
+        ends = [times[:, at].min(), times[:, at].max()]
+        fig.add_scatter(x=ends, y=[name, name], mode="lines", line=line, showlegend=False, hoverinfo="skip")
+    for values, (name, (_row, color, symbol)) in zip(times, rows.items(), strict=True):
+        last = symbol == "star"
+        text = [style.number(v) for v in values] if last else None
+        marker = {"symbol": symbol, "size": 16 if last else 13, "color": style.colour(color)}
+        mode = "markers+text" if last else "markers"
+        fig.add_scatter(x=values, y=names, name=name, mode=mode, text=text, textposition="top center", marker=marker)
+    low, high = (MS * t for t in span_s) if span_s else (times.min() / 2, times.max() * 2)
+    fig.update_xaxes(range=[np.log10(low), np.log10(high)], **style.log_ticks(low, high))
+    return fig.update_yaxes(type="category", range=[len(names) - 0.5, -0.7], showgrid=False)
+
+
+def parity(machine: Machine, measured: pd.DataFrame, pale: bool = False) -> go.Figure:
+    """Predicted over measured time of every step: on the diagonal the prediction is right, below it the step took
+    longer than predicted."""
+    fig = style.figure(_("Measured step (ms)"), _("Predicted step (ms)"))
+    predicted = seconds(Work(measured.flops.to_numpy(), measured.bytes.to_numpy()), machine) * MS
+    took = measured.seconds.to_numpy() * MS
+    low, high = min(took.min(), predicted.min()) / 1.5, max(took.max(), predicted.max()) * 1.5
+    line = {"color": style.INK, "width": 1.5, "dash": "dash"}
+    fig.add_scatter(x=[low, high], y=[low, high], mode="lines", line=line, name=_("equal"), hoverinfo="skip")
+    for kind in KINDS:
+        some = (measured.kind == kind).to_numpy()
+        if some.any():
+            color, symbol = LOOKS[kind]
+            marker = {"symbol": symbol, "size": 10, "color": color}
+            dim = 0.3 if pale else 1
+            fig.add_scatter(
+                x=took[some], y=predicted[some], mode="markers", marker=marker, name=kind_name(kind), opacity=dim
+            )
+    span = {"range": [np.log10(low), np.log10(high)], **style.log_ticks(low, high)}
+    return fig.update_xaxes(**span).update_yaxes(**span)
+
+
+def _measured(fig: go.Figure, measured: pd.DataFrame | None, pale: bool) -> None:
+    if measured is None:
+        return
+    color = [LOOKS[kind][0] for kind in measured.kind]
+    symbol = [f"{LOOKS[kind][1]}-open" for kind in measured.kind]
+    fig.add_scatter(
+        x=(measured.flops / measured.bytes).to_numpy(),
+        y=(measured.flops / measured.seconds).to_numpy() / GIGA,
+        text=[kind_name(kind) for kind in measured.kind],
+        mode="markers",
+        marker={"symbol": symbol, "size": 9, "color": color, "line": {"width": 1.5}},
+        opacity=0.3 if pale else 1,
+        name=_("{name} ({kind})").format(name=_("steps"), kind=style.suffix("measured")),
+    )
