@@ -74,7 +74,8 @@ class Autoscaler:
     """Keeps `target` outstanding requests a ready replica: every `every_s`, ceil(replicas x mean / target).
 
     Kubernetes' Horizontal Pod Autoscaler: no change within `tolerance` of the target; down only to the most that
-    was wanted in the last `patience_s`. Between `least` and `most` replicas; those that start count.
+    was wanted in the last `patience_s`. Between `least` and `most` replicas; those that start count. With `least` 0 an
+    idle cluster goes to nothing, and whoever comes then waits in line for a cold start, as serverless does it.
     """
 
     target: float
@@ -84,6 +85,10 @@ class Autoscaler:
     tolerance: float = 0.1
     patience_s: float = 300.0
 
+    def __post_init__(self) -> None:
+        if self.target <= 0 or self.every_s <= 0 or not 0 <= self.least <= self.most or self.most < 1:
+            raise ServelabError(_("An autoscaler needs a target and an interval above 0, and bounds in order."))
+
 
 class Replica:
     """One engine of the cluster, seen by routers as a `Target`. Looking at it brings it up to the cluster's time."""
@@ -91,7 +96,7 @@ class Replica:
     def __init__(self, cluster: Cluster, node: Node, place: int, name: str, started_s: float) -> None:
         self.cluster, self.node, self.place, self.name = cluster, node, place, name
         self.state: State = "starting"
-        self.started_s, self.stopped_s = started_s, NAN
+        self.started_s, self.ready_s, self.stopped_s = started_s, started_s, NAN
         self.requests = self.served = self.hit_tokens = self.prompt_tokens = self.output_tokens = 0
         self.busy_s = 0.0
         self.engine = self._new_engine()
@@ -325,9 +330,13 @@ class Cluster:
         self.replicas.append(replica)
         return replica
 
+    def _ready_in(self, seconds: float, replica: Replica) -> None:
+        replica.ready_s = self.now + seconds
+        self._at(replica.ready_s, self._be_ready, replica)
+
     def _be_ready(self, replica: Replica) -> None:
-        if replica.state != "starting":
-            return
+        if replica.state != "starting" or self.now < replica.ready_s:
+            return  # stopped meanwhile, or failed while it started, which begins anew
         replica.state = "ready"
         self._ready.append(replica)
         self._say("ready", replica)
@@ -367,7 +376,7 @@ class Cluster:
             self._stop(replica)
         else:
             replica.state = "starting"
-            self._at(self.now + failure.down_s + replica.node.start_s, self._be_ready, replica)
+            self._ready_in(failure.down_s + replica.node.start_s, replica)
         for sequence, times in lost:
             if self.retry:
                 again = Sequence(
@@ -398,14 +407,14 @@ class Cluster:
         if self._old:
             self._new = self._start(self._node)
             self._say("starting", self._new)
-            self._at(self.now + self._node.start_s, self._be_ready, self._new)
+            self._ready_in(self._node.start_s, self._new)
 
     def _scale(self, _nothing: None) -> None:
         rule = self.autoscaler
         here = [r for r in self.replicas if r.state in ("ready", "starting")]
         load = sum(r.outstanding for r in self._ready) + len(self._line)
         wanted = len(here)
-        if here and abs(load / len(here) / rule.target - 1) > rule.tolerance:
+        if not here or abs(load / len(here) / rule.target - 1) > rule.tolerance:
             wanted = math.ceil(load / rule.target - 1e-9)
         wanted = min(max(wanted, rule.least), rule.most)
         self._wanted.append((self.now, wanted))
@@ -415,7 +424,7 @@ class Cluster:
         for _new in range(wanted - len(here)):
             replica = self._start(self._node)
             self._say("starting", replica)
-            self._at(self.now + replica.node.start_s, self._be_ready, replica)
+            self._ready_in(replica.node.start_s, replica)
         for replica in here[::-1][: max(0, len(here) - wanted)]:
             self._drain(replica)
         self._at(self.now + rule.every_s, self._scale, None)
@@ -430,7 +439,8 @@ def sample(cluster: Cluster, requests: Many[Request], arrivals: NDArray[np.float
         arrivals: their times in seconds, shape (requests,).
         of: how many nodes there are in all.
 
-    Sessions and shared prefixes are drawn whole: all requests of one session (or of one first block) or none.
+    Sessions are drawn whole, all requests of one (`extra["session"]`) or none: that is what a router with affinity
+    keeps together. Give a session to requests whose shared prefix should stay together too.
 
     Raises:
         ServelabError: more nodes in the sample than in the whole.

@@ -24,6 +24,7 @@ from scipy import stats
 from servelab.errors import ServelabError
 from servelab.i18n import _
 from servelab.load.metrics import CONFIDENCE
+from servelab.theory.little import time_average
 
 Floats = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Floats]
@@ -143,12 +144,6 @@ def by_load(
     return waited.reshape(came.shape)[..., int(jobs * warm) :]
 
 
-def in_system(arrivals: Floats, departures: Floats, start_s: float, end_s: float) -> float:
-    """Mean number of jobs present between `start_s` and `end_s`, by adding up the time each spends there."""
-    inside = np.minimum(departures, end_s) - np.maximum(arrivals, start_s)
-    return float(np.clip(inside, 0, None).sum() / (end_s - start_s))
-
-
 @dataclass(frozen=True)
 class Estimate:
     """A simulated mean with the half-width of its 95 % confidence interval, from independent runs."""
@@ -217,7 +212,7 @@ def queue(
         waited.append(wait[:, skip:].mean(axis=1))
         response.append((wait + took)[:, skip:].mean(axis=1))
         for a, d in zip(came, left, strict=True):
-            present.append(in_system(a, d, a[skip], a[-1]))
+            present.append(time_average(a, d, a[skip], a[-1]))
             span += a[-1] - a[skip]
         done += n
     counted = runs * (each - skip)

@@ -117,7 +117,7 @@ def mg1(arrivals: ArrayLike, service_rate: ArrayLike, cv: ArrayLike) -> Queue:
 def erlang_b(offered: ArrayLike, servers: int) -> NDArray[np.float64]:
     """Share of requests that find all `servers` busy and leave (M/G/c/c); `offered` = lambda / mu.
 
-    By the recursion B(c) = a B(c-1) / (c + a B(c-1)), which does not overflow. Kleinrock vol. 1, section 3.6.
+    By the recursion B(c) = a B(c-1) / (c + a B(c-1)), which does not overflow. Kleinrock vol. 1, section 3.7.
     """
     a = np.asarray(offered, float)
     blocked = np.ones_like(a)
@@ -169,12 +169,15 @@ def kingman_bound(
 ) -> NDArray[np.float64]:
     """What the mean wait of a stable G/G/1 never exceeds: (c_a^2 / rho^2 + c_s^2) rho / (2 (1 - rho)) E[S].
 
-    Kingman 1962: W_q <= lambda (var A + var S) / (2 (1 - rho)).
+    W_q <= lambda (var A + var S) / (2 (1 - rho)): Kingman, "Some inequalities for the queue GI/G/1", Biometrika 49,
+    1962. Near saturation it is Kingman's approximation; at low load it says little, and at lambda = 0 nothing.
     """
     lam, mu = _checked(arrivals, service_rate)
     rho = lam / mu
-    variances = np.square(arrival_cv / lam) + np.square(service_cv / mu)
-    return np.where(rho < 1, lam * variances / (2 * np.where(rho < 1, 1 - rho, 1)), np.inf)
+    bounded = (rho > 0) & (rho < 1)
+    load = np.where(bounded, rho, 0.5)
+    wait = (np.square(arrival_cv) / load + np.square(service_cv) * load) / (2 * (1 - load)) / mu
+    return np.where(bounded, wait, np.inf)
 
 
 @dataclass(frozen=True)

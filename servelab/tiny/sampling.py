@@ -12,9 +12,7 @@ from torch import Tensor
 
 from servelab.errors import ServelabError
 from servelab.i18n import _
-
-GREEDY = 1e-5
-"""Below this temperature the likeliest token is taken (vLLM's own bound)."""
+from servelab.theory.sampling import GREEDY
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """Speculation: guess a few tokens cheaply, let the model check them all in one pass, keep what it would have written.
 
 Whoever guesses, the output is distributed exactly as without (Leviathan et al., "Fast Inference from Transformers via
-Speculative Decoding", ICML 2023, theorem 3.5; Chen et al., 2023): a draft x that was guessed with probability q(x),
-where the model says p(x), is accepted with probability min(1, p(x)/q(x)); the first rejected one is replaced by a
-draw from max(0, p - q), normalised. Greedy decoding is the limit: a draft is kept if it is the likeliest token.
+Speculative Decoding", ICML 2023, section 2.3 and appendix A.1; Chen et al., 2023, theorem 1): a draft x that was
+guessed with probability q(x), where the model says p(x), is accepted with probability min(1, p(x)/q(x)); the first
+rejected one is replaced by a draw from max(0, p - q), normalised. Greedy decoding is the limit: a draft is kept if it
+is the likeliest token.
 """
 
 from __future__ import annotations

@@ -16,8 +16,9 @@ from scipy import stats
 
 from servelab.bench import Bench
 from servelab.simulate import Engine, EngineConfig, Linear, Sequence
-from servelab.simulate.queueing import Estimate, in_system, queue, service, waits
+from servelab.simulate.queueing import Estimate, queue, service, waits
 from servelab.theory import queueing
+from servelab.theory.little import time_average
 
 RHOS = (0.3, 0.5, 0.7, 0.8, 0.9)
 QUEUES = {
@@ -88,7 +89,7 @@ def served(
         first, n = job.spans[-1]
         left[job.id] = engine.ends[first + n - 1]
     skip = len(came) // 5
-    number = in_system(came, left, came[skip], came[-1])
+    number = time_average(came, left, came[skip], came[-1])
     worst = 0.0 if exact is None else float(np.abs(left - exact).max())
     return float((left - came)[skip:].mean()), number, (len(came) - skip - 1) / (came[-1] - came[skip]), worst
 

@@ -113,6 +113,13 @@ def test_who_was_cut_off_is_served_again_and_has_been_waiting_all_the_time() -> 
     assert again.events["t_s"].iloc[-1] == 20.0 + 5.0 + NODE.start_s
 
 
+def test_who_fails_while_starting_starts_anew() -> None:
+    done = Cluster([NODE] * 2, failures=[Failure(5.0, 0), Failure(20.0, 0, down_s=5.0)]).run(REQUESTS[:60], poisson(1))
+    assert done.events["what"].tolist() == ["ready", "ready", "failed", "failed", "ready"]
+    assert done.events["t_s"].iloc[-1] == 20.0 + 5.0 + NODE.start_s
+    assert all(r.ok for r in done.result.records)
+
+
 def test_with_nobody_ready_requests_wait_in_line() -> None:
     result = Cluster([NODE], failures=[Failure(5.0, 0)]).run(REQUESTS[:60], poisson(4))
     late = [r for r in result.result.records if 5.0 < r.intended_s < 35.0]
@@ -147,6 +154,24 @@ def test_the_autoscaler_follows_the_load_and_the_bill_follows_it() -> None:
     assert fixed.cost == pytest.approx(2.0 * hours)
     tokens = sum(r.output_tokens for r in fixed.result.records)
     assert fixed.cost_per_million == pytest.approx(fixed.cost / tokens * 1e6)
+
+
+def test_an_idle_cluster_goes_to_nothing_and_the_next_to_come_pay_the_cold_start() -> None:
+    rule = Autoscaler(4, least=0, most=4, every_s=5, patience_s=20)
+    times = [*range(10), *range(600, 610)]
+    done = Cluster([NODE], autoscaler=rule).run(REQUESTS[:20], times)
+    waited = [r.first_token_s - r.intended_s for r in done.result.records]
+    assert all(r.ok for r in done.result.records)
+    assert "stopped" in done.events["what"].tolist() and max(waited[:10]) < 1
+    assert NODE.start_s < waited[10] < NODE.start_s + 2 * rule.every_s
+    always = Cluster([NODE]).run(REQUESTS[:20], times)
+    assert done.nodes["up_s"].sum() < always.nodes["up_s"].sum()
+
+
+@pytest.mark.parametrize("wrong", [{"target": 0}, {"least": 3, "most": 2}, {"least": 0, "most": 0}, {"every_s": 0}])
+def test_an_autoscaler_that_cannot_be(wrong: dict) -> None:
+    with pytest.raises(ServelabError, match="autoscaler"):
+        Autoscaler(**{"target": 4, **wrong})
 
 
 def test_a_sample_stands_for_the_whole() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from servelab.errors import ServelabError
-from servelab.simulate.queueing import Estimate, by_load, events, in_system, queue, service, waits
+from servelab.simulate.queueing import Estimate, by_load, events, queue, service, waits
 from servelab.theory import queueing
 
 
@@ -60,7 +60,6 @@ def test_what_cannot_be_is_told() -> None:
 
 def test_estimates_and_numbers() -> None:
     assert Estimate(1.0, 0.1).covers(1.05) and not Estimate(1.0, 0.1).covers(1.2)
-    assert in_system(np.array([0.0, 1.0]), np.array([2.0, 3.0]), 0.0, 4.0) == 1.0
 
 
 @pytest.mark.parametrize(("service_cv", "servers"), [(1.0, 1), (0.5, 1), (1.0, 4)])

@@ -97,6 +97,7 @@ def test_saturation_is_infinite_and_nothing_else():
     queue = queueing.mm1(np.array([0, 5, 10, 20]), 10)
     assert np.isinf(queue.wait_s).tolist() == [False, False, True, True]
     assert queue.wait_s[0] == queue.in_system[0] == 0 and queue.response_s[0] == pytest.approx(0.1)
+    assert np.isinf(queueing.kingman_bound([0, 5, 10], 10, 1, 1)).tolist() == [True, False, True]
     assert np.isinf(queueing.bulk(40, [0.1, 0.05]).wait_s) and np.isinf(queueing.state_dependent(3, [1, 2]).wait_s)
 
 

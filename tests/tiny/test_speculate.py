@@ -116,7 +116,7 @@ def test_verify_alone_gives_p_whatever_q():
 
 
 def test_acceptance_is_the_overlap_of_p_and_q():
-    """Leviathan et al., theorem 3.5's corollary: the expected acceptance is the sum of min(p, q)."""
+    """Leviathan et al., corollary 3.6: the expected acceptance is the sum of min(p, q)."""
     p, q = torch.tensor([[0.5, 0.3, 0.2], [1.0, 0, 0]]), torch.tensor([[0.2, 0.2, 0.6]])
     generator = torch.Generator().manual_seed(1)
     kept = [len(verify(p, Draft([draw(q[0], generator)], q), generator)) == 2 for _ in range(4000)]
