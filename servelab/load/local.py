@@ -76,7 +76,9 @@ def one_by_one(write: Write, requests: Sequence[Request], progress: bool = True)
     return Result(records, _about(_("one by one"), started_unix))
 
 
-def in_steps(engine: Stepwise, requests: Sequence[Request], progress: bool = True) -> Result:
+def in_steps(
+    engine: Stepwise, requests: Sequence[Request], progress: bool = True, concurrency: int | None = None
+) -> Result:
     """Serve `requests` by stepping `engine`, and measure them as `drive` does.
 
     A request is at the door from its `arrival_s` (0 where it has none) and is added before the next step. All tokens
@@ -86,12 +88,17 @@ def in_steps(engine: Stepwise, requests: Sequence[Request], progress: bool = Tru
         engine: whatever has `add` and `step`.
         requests: prompts as token ids (`synthetic`, `trace`).
         progress: show a line while it runs.
+        concurrency: a closed loop of so many users instead: each asks the next request as soon as an answer is
+            there, and no arrival time counts.
 
     Raises:
-        ServelabError: a prompt that is not token ids, nothing to serve, or a request that the engine refuses.
+        ServelabError: a prompt that is not token ids, nothing to serve, fewer than one user, or a request that the
+            engine refuses.
     """
     _require_ids(requests)
-    coming = deque(sorted(requests, key=lambda r: r.arrival_s or 0.0))
+    if concurrency is not None and concurrency < 1:
+        raise ServelabError(_("concurrency must be at least 1."))
+    coming = deque(requests if concurrency else sorted(requests, key=lambda r: r.arrival_s or 0.0))
     records: list[Record] = []
     open_: dict[int, tuple[Any, Record]] = {}
     started_unix, start = time.time(), time.perf_counter()
@@ -99,12 +106,15 @@ def in_steps(engine: Stepwise, requests: Sequence[Request], progress: bool = Tru
     def now() -> float:
         return time.perf_counter() - start
 
+    def at_the_door() -> bool:
+        return len(open_) < concurrency if concurrency else (coming[0].arrival_s or 0.0) <= now()
+
     with Progress(progress) as line:
         while coming or open_:
-            while coming and (coming[0].arrival_s or 0.0) <= now():
+            while coming and at_the_door():
                 request = coming.popleft()
                 handle = engine.add(request.prompt, request.output_tokens, ignore_eos=request.ignore_eos)
-                arrival = request.arrival_s or 0.0
+                arrival = now() if concurrency else request.arrival_s or 0.0
                 record = Record(
                     id=request.id,
                     intended_s=arrival,
@@ -128,7 +138,8 @@ def in_steps(engine: Stepwise, requests: Sequence[Request], progress: bool = Tru
             text = _("In steps: {done} of {all} answered, {seconds:.0f} s")
             line.say(text.format(done=len(records) - len(open_), all=len(requests), seconds=at))
         line.done(_("In steps: {all} answered in {seconds:.0f} s").format(all=len(records), seconds=now()))
-    return Result(records, _about(_("in steps"), started_unix))
+    how = _("closed loop, {n} at once").format(n=concurrency) if concurrency else _("in steps")
+    return Result(records, _about(how, started_unix))
 
 
 def _require_ids(requests: Sequence[Request]) -> None:

@@ -76,7 +76,20 @@ def test_in_steps_takes_requests_in_as_they_come():
     assert late.output_tokens == 2
 
 
+def test_in_steps_as_a_closed_loop_keeps_so_many_users_asking():
+    requests = [Request(i, [1], n, arrival_s=100.0 * i) for i, n in enumerate((1, 4, 1, 1))]
+    records = in_steps(Steps(), requests, progress=False, concurrency=2).records
+    assert [r.id for r in records] == [0, 1, 2, 3] and all(r.ok for r in records)
+    assert records[0].intended_s <= records[1].intended_s < records[0].last_token_s
+    steps = records[1].token_times_s
+    for before, after in ((0, 2), (2, 3)):  # the free user asks when the answer is there, and is in the next step
+        assert records[after].intended_s >= records[before].last_token_s
+        assert steps.index(records[after].first_token_s) == steps.index(records[before].last_token_s) + 1
+
+
 def test_what_cannot_be_served_is_refused():
+    with pytest.raises(ServelabError, match="at least 1"):
+        in_steps(Steps(), synthetic(n=2, prompt_tokens=3), concurrency=0)
     with pytest.raises(ServelabError, match="token ids"):
         in_steps(Steps(), texts(["hello"]))
     with pytest.raises(ServelabError, match="at least one request"):
