@@ -162,8 +162,8 @@ def observe(loaded: Sequence[Record], probe: str = "", budget: int = BUDGET) -> 
     """Every step of a load whose work is known for certain, one sample each.
 
     Left out: steps whose prompts together exceed `budget` (they took several), the first step of several requests
-    that found the engine idle (who came in time is not known), and steps with newcomers of a load whose prompts may
-    be cached. Prompts of requests that decode for long are not timed: see `Probe.requests`.
+    that found the engine idle (who came in time is not known), and steps while somebody waits (a part of that prompt
+    may be in them). A prompt that may be cached looks like any other from outside: `timed` leaves those out.
     """
     by_id = {r.id: r for r in loaded}
     steps = bursts(loaded)
