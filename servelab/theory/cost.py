@@ -1,4 +1,7 @@
-"""What a token costs - money, energy - and how much of the machine is at work: MFU and MBU."""
+"""What a token costs - money, energy - and how much of the machine is at work: MFU and MBU.
+
+Every function takes numbers or numpy arrays, but `cost_per_million`, which takes one machine's numbers.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +24,17 @@ def cost_per_million(price_per_hour: float, tokens_per_s: float) -> float | None
     return price_per_hour / (tokens_per_s * SECONDS_PER_HOUR) * 1e6 if tokens_per_s > 0 else None
 
 
-def joules_per_token(watts: float, tokens_per_s: float) -> float:
+def joules_per_token(watts: ArrayLike, tokens_per_s: ArrayLike) -> NDArray[np.float64]:
     """Energy of a token: power (joules/s) over tokens/s."""
-    return watts / tokens_per_s
+    return np.divide(watts, tokens_per_s)
 
 
-def kwh_per_million(watts: float, tokens_per_s: float) -> float:
+def kwh_per_million(watts: ArrayLike, tokens_per_s: ArrayLike) -> NDArray[np.float64]:
     """Energy of a million tokens in kilowatt-hours."""
     return joules_per_token(watts, tokens_per_s) * 1e6 / JOULES_PER_KWH
 
 
-def mfu(tokens_per_s: float, flops: float, peak_flops: float) -> float:
+def mfu(tokens_per_s: ArrayLike, flops: ArrayLike, peak_flops: ArrayLike) -> NDArray[np.float64]:
     """Model FLOPs utilisation, 0 to 1: the arithmetic the model needs over what the machine could do.
 
     Args:
@@ -41,10 +44,10 @@ def mfu(tokens_per_s: float, flops: float, peak_flops: float) -> float:
 
     Source: Chowdhery et al., "PaLM" (2022), sec. 4.1 and app. B; there for training, which needs 3 times as much.
     """
-    return tokens_per_s * flops / peak_flops
+    return np.multiply(tokens_per_s, flops) / peak_flops
 
 
-def mbu(bytes_per_step: float, step_s: float, bandwidth: float) -> float:
+def mbu(bytes_per_step: ArrayLike, step_s: ArrayLike, bandwidth: ArrayLike) -> NDArray[np.float64]:
     """Model bandwidth utilisation, 0 to 1: bytes the model must read a step over what memory could deliver.
 
     Args:
@@ -54,7 +57,7 @@ def mbu(bytes_per_step: float, step_s: float, bandwidth: float) -> float:
 
     Source: Agarwal et al., "LLM Inference Performance Engineering: Best Practices", Databricks (2023).
     """
-    return bytes_per_step / step_s / bandwidth
+    return np.divide(bytes_per_step, step_s) / bandwidth
 
 
 def request_cost(

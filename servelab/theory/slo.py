@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 
 @dataclass(frozen=True)
@@ -44,17 +46,17 @@ SEED = Targets(ttft_s=0.5, itl_s=0.05, tokens_per_s=2000, requests_per_s=100)
 """The targets of the course's own outline, which does not say for which model, machine or requests."""
 
 
-def ceiling_tokens_per_s(peak_flops: float, flops_per_token: float) -> float:
+def ceiling_tokens_per_s(peak_flops: ArrayLike, flops_per_token: ArrayLike) -> NDArray[np.float64]:
     """Tokens/s that arithmetic alone allows, prompt and output counted: a throughput target above it is out of reach.
 
     SmolLM2-135M takes 0.27 GFLOP a token: a machine of 100 GFLOP/s ends at 370 tokens/s, whatever serves it.
     """
-    return peak_flops / flops_per_token
+    return np.divide(peak_flops, flops_per_token)
 
 
-def attained(response_mean_s: float, bound_s: float) -> float:
+def attained(response_mean_s: ArrayLike, bound_s: ArrayLike) -> NDArray[np.float64]:
     """Share of requests within `bound_s` when response times are exponential, as in M/M/1: 1 - exp(-bound / mean).
 
     A mean at half the bound leaves 13.5 % outside: an SLO of 99 % needs a mean of 1/4.6 of its bound.
     """
-    return 1 - math.exp(-bound_s / response_mean_s)
+    return -np.expm1(-np.divide(bound_s, response_mean_s))

@@ -25,6 +25,7 @@ def test_energy_in_both_units_agrees():
 def test_utilisation_by_hand_and_in_no_units():
     assert cost.mfu(tokens_per_s=100, flops=2e8, peak_flops=1e11) == pytest.approx(0.2)
     assert cost.mbu(bytes_per_step=5e8, step_s=0.05, bandwidth=2e10) == pytest.approx(0.5)
+    assert cost.mfu([100, 200], 2e8, 1e11).tolist() == pytest.approx([0.2, 0.4])
 
 
 def test_half_empty_costs_twice_as_much_a_request():
