@@ -152,8 +152,12 @@ def launch(
     settings["disable_access_log_for_endpoints"] = "/health,/metrics"  # asked many times a second
     settings["max_model_len"] = tier.max_model_len
     env = dict(QUIET)
+    asked = (flags or {}).get("kv_cache_memory_bytes")
+    cache_bytes = asked if isinstance(asked, int) else (tier.kv_cache_gib or 0) * 2**30
     if tier.kind == "cpu":
-        env |= {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": str(tier.kv_cache_gib)}
+        env["HF_HUB_OFFLINE"] = "1"
+        if not asked:  # the variable would win over the flag
+            env["VLLM_CPU_KVCACHE_SPACE"] = str(tier.kv_cache_gib)
         if like == "fast":
             env |= _fast_cpu_environment()
             settings |= {"distributed_executor_backend": "uni", "enforce_eager": True}
@@ -174,7 +178,7 @@ def launch(
         served=served,
         dtype=str(settings.get("dtype") or "auto"),
         max_model_len=settings["max_model_len"],
-        need_bytes=OVERHEAD_BYTES + (weights + (tier.kv_cache_gib or 0) * 2**30 if tier.kind == "cpu" else 0),
+        need_bytes=OVERHEAD_BYTES + (weights + cache_bytes if tier.kind == "cpu" else 0),
     )
 
 

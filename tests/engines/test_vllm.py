@@ -73,6 +73,16 @@ def test_flags_win_over_the_preset():
     assert "--no-enforce-eager" in plan.command and "--enforce-eager" not in plan.command
 
 
+def test_a_cache_in_bytes_wins_over_the_tier_s():
+    """On a CPU vLLM lets VLLM_CPU_KVCACHE_SPACE win over the flag, so it must not be there."""
+    tier = course.load().tier("cpu")
+    usual, plan = launch(tier), launch(tier, flags={"kv_cache_memory_bytes": 300_000_000})
+    assert usual.env["VLLM_CPU_KVCACHE_SPACE"] == str(tier.kv_cache_gib)
+    assert "VLLM_CPU_KVCACHE_SPACE" not in plan.env
+    assert words(plan.command, "--kv-cache-memory-bytes") == "300000000"
+    assert usual.need_bytes - plan.need_bytes == tier.kv_cache_gib * 2**30 - 300_000_000
+
+
 def test_flags_as_words():
     flags = {"max_num_seqs": 8, "a_b": True, "c": False, "d": None, "e": {"x": 1}, "f": ["p", 2]}
     assert arguments(flags) == ["--max-num-seqs", "8", "--a-b", "--no-c", "--e", '{"x": 1}', "--f", "p", "2"]
