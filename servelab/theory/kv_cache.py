@@ -155,6 +155,11 @@ def blocks_over_time(requests: Sequence[Timed], block_size: int, times_s: ArrayL
     return total
 
 
+def tokens_over_time(requests: Sequence[Timed], times_s: ArrayLike) -> NDArray[np.int64]:
+    """Tokens in the cache at each of `times_s`, shape (times,): what fills the blocks of `blocks_over_time`."""
+    return blocks_over_time(requests, 1, times_s)
+
+
 def waste(tokens: ArrayLike, block_size: ArrayLike) -> NDArray[np.float64]:
     """Share of the held memory that is empty: 1 - tokens / (blocks x block size), for each length above 0."""
     tokens = np.asarray(tokens)
@@ -168,6 +173,25 @@ def typical_waste(tokens: ArrayLike, block_size: ArrayLike) -> NDArray[np.float6
     """
     empty = (np.asarray(block_size) - 1) / 2
     return empty / (np.asarray(tokens) + empty)
+
+
+def serving_waste(prompts: ArrayLike, outputs: ArrayLike, block_size: int) -> float:
+    """Share of the held memory that is empty while answers are written, over all steps of all requests.
+
+    In the step that writes token k a request holds whole blocks for prompt + k - 1 tokens (`cached_tokens`); a step
+    counts once for each request in it, whoever is there beside it. Not the waste of the lengths with which requests
+    end: on the way there they hold less, and long answers hold it for longer.
+
+    Raises:
+        ServelabError: no request writes a token.
+    """
+    prompts, outputs = np.broadcast_arrays(np.asarray(prompts), np.asarray(outputs))
+    prompts, outputs = prompts.ravel(), outputs.ravel()
+    if not outputs.size or (outputs < 0).any() or not outputs.sum():
+        raise ServelabError(_("A waste while answers are written needs at least one token that is written."))
+    step = np.arange(outputs.sum()) - np.repeat(outputs.cumsum() - outputs, outputs)
+    tokens = np.repeat(prompts, outputs) + step
+    return 1 - float(tokens.sum() / (blocks(tokens, block_size).sum() * block_size))
 
 
 def waste_bounds(mean_tokens: ArrayLike, block_size: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -62,6 +62,19 @@ def test_blocks_over_time_by_hand():
     assert kv.blocks_over_time([long], 32, [1, 2, 3]).tolist() == [1, 1, 2]
 
 
+def test_tokens_over_time_by_hand():
+    requests = [Request(60, [1.0, 2.0, 3.0, 4.0]), Request(32, [2.5, 3.5]), Request(10)]
+    assert kv.tokens_over_time(requests, [0.5, 1, 2.6, 3.2, 3.5, 4]).tolist() == [0, 60, 93, 94, 62, 0]
+
+
+def test_waste_while_serving_by_hand():
+    """31, 32, 33 tokens in blocks of 32, and 8 beside them for one step: 1 + 1 + 2 + 1 blocks."""
+    assert kv.serving_waste([31, 8], [3, 1], 32) == pytest.approx(1 - (31 + 32 + 33 + 8) / (5 * 32))
+    assert kv.serving_waste(64, [0, 1], 128) == 0.5
+    with pytest.raises(ServelabError):
+        kv.serving_waste([31], [0], 32)
+
+
 def test_waste_of_the_chat_of_64_tokens():
     assert kv.waste(64, 128) == 0.5
     assert kv.typical_waste(64, 128) == pytest.approx(0.5, abs=0.005)
@@ -112,6 +125,16 @@ def test_gain_is_how_many_times_the_memory_shrinks(tokens, size):
 def test_a_pool_fits_its_memory(memory, each, size):
     pool = kv.pool(memory, each, size)
     assert pool.tokens * each <= memory < (pool.tokens + size) * each
+
+
+@given(st.lists(st.tuples(st.integers(1, 200), st.integers(1, 60)), min_size=1, max_size=8), sizes)
+def test_waste_while_serving_is_what_requests_in_step_hold(shapes, size):
+    requests = [Request(p, [float(i + 1) for i in range(n)]) for p, n in shapes]
+    times = np.arange(1.0, 61.0)
+    held = kv.blocks_over_time(requests, size, times).sum() * size
+    if held:  # between two steps: who ends with a step has freed its blocks
+        empty = 1 - kv.tokens_over_time(requests, times).sum() / held
+        assert kv.serving_waste([p for p, _n in shapes], [n - 1 for _p, n in shapes], size) == pytest.approx(empty)
 
 
 @given(st.lists(st.tuples(st.integers(1, 200), lengths), max_size=5), sizes)
