@@ -12,11 +12,13 @@ from servelab.calibrate import Sample
 from servelab.load.metrics import Record
 from servelab.simulate.queueing import service, waits
 from servelab.theory.batching import StepModel
+from servelab.theory.choice import Server
 from servelab.theory.kv_cache import blocks_over_time
 from servelab.theory.latency import Machine, Step, step_s
 from servelab.theory.queueing import observed
 from servelab.widgets.base import Explorer
 from servelab.widgets.batching import batching
+from servelab.widgets.engine_choice import engine_choice
 from servelab.widgets.kv_cache import kv_cache
 from servelab.widgets.queueing import queueing
 from servelab.widgets.restaurant import restaurant
@@ -83,8 +85,14 @@ def _speculation() -> Explorer:
     return speculation(measured=[0.72, 0.55, 0.45, 0.38], step_s=step.tpot_s)
 
 
+def _engine_choice() -> Explorer:
+    server = Server(StepModel(0.04, 0.005, 0.001), 32, 1.5 * 2**30, 0.5 * 2**30, 46_080, 128)
+    return engine_choice(server, measured={"8 at once": (1.2, 16)})
+
+
 EXPLORERS: dict[str, Callable[[], Explorer]] = {
     "batching": _batching,
+    "engine_choice": _engine_choice,
     "kv_cache": _kv_cache,
     "queueing": _queueing,
     "restaurant": lambda: restaurant(0.5, 0.05),
