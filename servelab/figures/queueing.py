@@ -148,8 +148,9 @@ def beside(line: Line, rate: float, simulated: Estimate | None = None, measured:
 def tail(line: Line, rate: float, simulated_s: ArrayLike | None = None, measured: Observed | None = None) -> go.Figure:
     """Share of requests that wait longer than so many seconds, on a logarithmic axis.
 
-    The curve is an exponential with Kingman's mean, begun at the share that waits at all in M/M/c: exact for M/M/c,
-    near saturation right for every queue (Kingman 1962).
+    The curve is an exponential with Kingman's mean, begun at the share that waits at all in M/M/c: exact for M/M/c, and
+    the better for other queues the nearer they are to saturation (Kingman, "On queues in heavy traffic", J. Royal Stat.
+    Soc. B 24, 1962).
 
     Args:
         simulated_s: simulated waits at this rate, any shape.
