@@ -147,8 +147,7 @@ def bursts(loaded: Sequence[Record]) -> list[tuple[float, dict[int, int]]]:
     of a request that was sent after it.
     """
     reads = sorted((t, r.id, k, r.sent_s) for r in loaded for k, t in enumerate(r.token_times_s))
-    gaps = np.concatenate([np.diff(r.token_times_s) for r in loaded if len(r.token_times_s) > 1] or [[math.inf]])
-    near = float(np.median(gaps)) / 3
+    near = _median_gap(loaded) / 3
     found: list[tuple[float, dict[int, int]]] = []
     for t, who, k, sent in reads:
         if found and who not in found[-1][1] and t - found[-1][0] < near and sent <= found[-1][0]:
@@ -158,15 +157,25 @@ def bursts(loaded: Sequence[Record]) -> list[tuple[float, dict[int, int]]]:
     return found
 
 
+def _median_gap(loaded: Sequence[Record]) -> float:
+    """The usual time from token to token of one answer; infinite where no answer has two."""
+    gaps = [np.diff(r.token_times_s) for r in loaded if len(r.token_times_s) > 1]
+    return float(np.median(np.concatenate(gaps))) if gaps else math.inf
+
+
 def observe(loaded: Sequence[Record], probe: str = "", budget: int = BUDGET) -> list[Sample]:
     """Every step of a load whose work is known for certain, one sample each.
 
     Left out: steps whose prompts together exceed `budget` (they took several), the first step of several requests
     that found the engine idle (who came in time is not known), and steps while somebody waits (a part of that prompt
     may be in them). A prompt that may be cached looks like any other from outside: `timed` leaves those out.
+    Where busy cores let the server tell of two steps at once, neither's time is known: both are left out.
     """
     by_id = {r.id: r for r in loaded}
     steps = bursts(loaded)
+    apart = np.diff([end for end, _wrote in steps])
+    least = 0.1 * gap if math.isfinite(gap := _median_gap(loaded)) else 0.0
+    told_late = {i for at in np.flatnonzero(apart <= least).tolist() for i in (at, at + 1)}
     last = {i: at for at, (_end, wrote) in enumerate(steps) for i in wrote}
     samples: list[Sample] = []
     before = -math.inf
@@ -177,7 +186,7 @@ def observe(loaded: Sequence[Record], probe: str = "", budget: int = BUDGET) -> 
         prompt = sum(r.prompt_tokens for r in started)
         waiting = [r for r in loaded if r.sent_s < before and r.first_token_s > end and r.id not in wrote]
         alone = len(started) == 1 and not decoding
-        known = prompt + len(decoding) <= budget and not waiting and (flying or alone)
+        known = prompt + len(decoding) <= budget and not waiting and (flying or alone) and at not in told_late
         if known:
             samples.append(
                 Sample(

@@ -112,6 +112,13 @@ def test_who_was_waiting_makes_a_step_uncertain():
     assert [s.features[5] for s in calibrate.observe(loaded)] == [1, 1, 0]  # the second step may hold half of it
 
 
+def test_steps_that_were_told_of_at_once_have_no_time_of_their_own():
+    """A server on busy cores sends the tokens of the second and the third step together, at 3.0 s."""
+    samples = calibrate.observe([record(0, 0.5, [1.0, 3.0, 3.0, 4.0, 5.0], 16)])
+    assert [s.seconds for s in samples] == pytest.approx([0.5, 1.0, 1.0])
+    assert [s.features[2] for s in samples] == [0, 18, 19]
+
+
 def test_one_step_that_was_interrupted_does_not_move_the_median():
     one = Sample("p", (1.0, 1, 100, 0, 0, 0, 0.0), 0.05)
     slow = replace(one, seconds=3.0, features=(1.0, 1, 103, 0, 0, 0, 0.0))
