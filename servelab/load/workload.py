@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,21 @@ def synthetic(
         Request(i, (prefix + token_ids(max(0, int(p) - shared_prefix), rng))[:p], int(o))
         for i, (p, o) in enumerate(zip(prompts, outputs, strict=True))
     ]
+
+
+def renewed(requests: Sequence[Request], seed: int) -> list[Request]:
+    """The same requests in other words: every token id stands for another one, the same wherever it stands.
+
+    Lengths, times and shared prefixes stay; what a prefix cache kept of an earlier run is worth nothing any more.
+
+    Raises:
+        ServelabError: a prompt that is not token ids as `synthetic` and `trace` draw them.
+    """
+    low, high = TOKEN_IDS
+    if any(r.prompt_tokens is None or not all(low <= i < high for i in r.prompt) for r in requests):
+        raise ServelabError(_("Prompts must be token ids here: use `synthetic` or `trace`."))
+    other = low + np.random.default_rng(seed).permutation(high - low)
+    return [replace(r, prompt=other[np.asarray(r.prompt, int) - low].tolist()) for r in requests]
 
 
 def texts(prompts: Sequence[str], output_tokens: int = 64, chat: bool = False) -> list[Request]:

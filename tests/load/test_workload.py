@@ -3,7 +3,7 @@ import pytest
 
 from servelab.errors import ServelabError
 from servelab.load import synthetic, texts
-from servelab.load.workload import TOKEN_IDS, Request, lengths, read, write
+from servelab.load.workload import TOKEN_IDS, Request, lengths, read, renewed, write
 
 
 def test_exact_lengths_by_seed():
@@ -22,6 +22,18 @@ def test_shared_prefix_is_shared_and_the_length_stays_exact():
     some = synthetic(5, 50, 1, shared_prefix=32)
     assert len({tuple(r.prompt[:32]) for r in some}) == 1 and len({tuple(r.prompt[32:]) for r in some}) == 5
     assert {r.prompt_tokens for r in synthetic(5, 10, 1, shared_prefix=32)} == {10}
+
+
+def test_renewed_keeps_lengths_and_what_is_shared_and_no_prompt():
+    some = synthetic(6, (50, 0.5), (9, 0.5), shared_prefix=20)
+    new = renewed(some, 1)
+    assert [(len(r.prompt), r.output_tokens) for r in new] == [(len(r.prompt), r.output_tokens) for r in some]
+    assert len({tuple(r.prompt[:20]) for r in new if len(r.prompt) >= 20}) == 1
+    assert all(TOKEN_IDS[0] <= i < TOKEN_IDS[1] for r in new for i in r.prompt)
+    assert all(a.prompt[:4] != b.prompt[:4] for a, b in zip(some, new, strict=True))
+    assert renewed(some, 1) == new != renewed(some, 2)
+    with pytest.raises(ServelabError):
+        renewed(texts(["hi"]), 1)
 
 
 def test_lengths_drawn_have_the_mean_and_spread_asked_for():
