@@ -149,7 +149,7 @@ def _in_thread(work: Callable[[], Any], watch: Callable[[], None], stop: Callabl
     return outcome["value"]
 
 
-def _blocking(coroutine: Callable[[], Any], watch: Callable[[], None] = lambda: None) -> Any:
+def blocking(coroutine: Callable[[], Any], watch: Callable[[], None] = lambda: None) -> Any:
     """Run an async function to its end from anywhere, also from inside a running event loop."""
     running: dict[str, Any] = {}
 
@@ -193,7 +193,7 @@ def discover(server: Any, api_key: str | None = None) -> str:
             return response.status, await response.text()
 
     try:
-        status, body = _blocking(ask)
+        status, body = blocking(ask)
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
         raise ServelabError(
             _("Nothing answers at {address}: start a server first, for example with `servelab serve vllm`.").format(
@@ -289,7 +289,7 @@ def drive(
     with Progress(progress) as line:
         gc.freeze()  # a notebook's heap is large: collecting it while the load runs would stop the clock for everyone
         try:
-            _blocking(load.run, lambda: line.say(f"{how}: {state()}"))
+            blocking(load.run, lambda: line.say(f"{how}: {state()}"))
         finally:
             gc.unfreeze()
         line.done(f"{how}: {state()}")

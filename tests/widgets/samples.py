@@ -14,10 +14,11 @@ from servelab.simulate.queueing import service, waits
 from servelab.theory.batching import StepModel
 from servelab.theory.choice import Server
 from servelab.theory.kv_cache import blocks_over_time
-from servelab.theory.latency import Machine, Step, step_s
+from servelab.theory.latency import Linear, Machine, Step, step_s
 from servelab.theory.queueing import observed
 from servelab.widgets.base import Explorer
 from servelab.widgets.batching import batching
+from servelab.widgets.chunking import chunking
 from servelab.widgets.engine_choice import engine_choice
 from servelab.widgets.kv_cache import kv_cache
 from servelab.widgets.queueing import queueing
@@ -35,6 +36,12 @@ def _batching() -> Explorer:
     measured = {"tok_s": model.throughput(n, 64, 32), "tpot_s": model.tpot_s(n), "ttft_s": model.ttft_s(n, 64)}
     sweep = pd.DataFrame({"concurrency": n, **measured})
     return batching(sweep, model, prompt_tokens=64, output_tokens=32, kv_tokens=20_000)
+
+
+def _chunking() -> Explorer:
+    prices = Linear(fixed_s=0.045, decode_s=0.003, prefill_s=0.002)
+    measured = pd.DataFrame({"budget": [128, 2048], "stall_s": [0.4, 1.1], "ttft_s": [1.3, 1.1]})
+    return chunking(prices, measured, prompt=512, decoding=4)
 
 
 def _kv_cache() -> Explorer:
@@ -92,6 +99,7 @@ def _engine_choice() -> Explorer:
 
 EXPLORERS: dict[str, Callable[[], Explorer]] = {
     "batching": _batching,
+    "chunking": _chunking,
     "engine_choice": _engine_choice,
     "kv_cache": _kv_cache,
     "queueing": _queueing,
