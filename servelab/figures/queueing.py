@@ -140,7 +140,7 @@ def beside(line: Line, rate: float, simulated: Estimate | None = None, measured:
         rows.append(name)
         values.append(mean)
     positive = [value for value in values if value > 0]
-    low, high = min(positive) / 2, max(positive) * 4
+    low, high = 10.0 ** np.floor(np.log10(min(positive))), 10.0 ** np.ceil(np.log10(max(positive) * 3))
     fig.update_xaxes(range=[np.log10(low), np.log10(high)], **style.log_ticks(low, high))
     return fig.update_yaxes(type="category", range=[len(rows) - 0.5, -0.5])
 

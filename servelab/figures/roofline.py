@@ -73,7 +73,7 @@ def roof(
     *,
     trail: Work | None = None,
     measured: pd.DataFrame | None = None,
-    top: float | None = None,
+    span: tuple[float, float] | None = None,
     pale: bool = False,
 ) -> go.Figure:
     """The machine's roof, and under it each kind of step at the speed that the model of its time predicts.
@@ -83,7 +83,7 @@ def roof(
         placed: {kind: the work of one such step}; the kinds are `KINDS`.
         trail: the decode step's way as its batch grows, arrays.
         measured: timed steps, drawn as open markers.
-        top: FLOP/s at the upper edge; by default twice the peak.
+        span: FLOP/s at the lower and the upper edge; by default around this machine's roof.
         pale: draw the measurements faintly, since they were taken on another machine than the one drawn.
     """
     fig = style.figure(_("Arithmetic intensity (FLOP/byte)"), _("Speed (GFLOP/s)"), height=HIGH)
@@ -91,8 +91,6 @@ def roof(
     bend = float(np.clip(ridge, *WIDE))
     corners = np.array([WIDE[0], bend, WIDE[1]])
     limit = theory.attainable(machine.peak_flops, machine.bandwidth, corners) / GIGA
-    top = (top or 2 * machine.peak_flops) / GIGA
-    floor = float(limit[0]) / 8
     memory = {"x0": WIDE[0], "x1": bend, "y0": 0, "y1": 1, "yref": "y domain"}
     fig.add_shape(type="rect", fillcolor=style.fade(style.ORANGE, 0.08), line_width=0, layer="below", **memory)
     fig.add_scatter(x=corners, y=limit, **style.mark("modelled", _("the machine's roof"), color=1))
@@ -123,15 +121,17 @@ def roof(
     for x, text in ((WIDE[0] * bend, _("memory is the limit")), (bend * WIDE[1], _("arithmetic is the limit"))):
         fig.add_annotation(x=np.log10(x) / 2, y=0, yref="y domain", yanchor="bottom", text=text)
     fig.update_xaxes(range=[np.log10(n) for n in WIDE], **style.log_ticks(*WIDE))
-    return fig.update_yaxes(range=[np.log10(floor), np.log10(top)], **style.log_ticks(floor, top))
+    low, high = (n / GIGA for n in span or around(machine))
+    return fig.update_yaxes(range=[np.log10(low), np.log10(high)], **style.log_ticks(low, high))
 
 
-def parts(machine: Machine, placed: Mapping[str, Work], span_s: tuple[float, float] | None = None) -> go.Figure:
-    """What each kind of step takes: its arithmetic at the peak, its traffic at full bandwidth, and the step itself.
+def around(machine: Machine, times: float = 1) -> tuple[float, float]:
+    """FLOP/s between which the roof lies, also of a machine that is so many times faster."""
+    return machine.bandwidth * WIDE[0] / 8, 2 * times * machine.peak_flops
 
-    Args:
-        span_s: seconds that the axis spans; by default what is drawn.
-    """
+
+def parts(machine: Machine, placed: Mapping[str, Work]) -> go.Figure:
+    """What each kind of step takes: its arithmetic at the peak, its traffic at full bandwidth, and the step itself."""
     fig = style.figure(_("Time (ms)"), height=HIGH)
     names = [kind_name(kind) for kind in placed]
     rows = {
@@ -154,7 +154,7 @@ def parts(machine: Machine, placed: Mapping[str, Work], span_s: tuple[float, flo
         marker = {"symbol": symbol, "size": 16 if last else 13, "color": style.colour(color)}
         mode = "markers+text" if last else "markers"
         fig.add_scatter(x=values, y=names, name=name, mode=mode, text=text, textposition="top center", marker=marker)
-    low, high = (MS * t for t in span_s) if span_s else (times.min() / 2, times.max() * 2)
+    low, high = 10.0 ** np.floor(np.log10(times.min())), 10.0 ** np.ceil(np.log10(times.max() * 1.2))
     fig.update_xaxes(range=[np.log10(low), np.log10(high)], **style.log_ticks(low, high))
     return fig.update_yaxes(type="category", range=[len(names) - 0.5, -0.7], showgrid=False)
 

@@ -40,8 +40,8 @@ def roofline(
     Args:
         machine: peaks draw the roof; with a calibration's shares and overhead (`Calibration.machine`) the predictions
             are this engine's, without them the roof's own, which no engine reaches.
-        samples: timed steps, such as `Calibration.samples`; those of requests that found the engine idle are left
-            out, since HTTP and tokenizer are in their time.
+        samples: timed steps, such as `Calibration.inside`; of others (`Calibration.samples`) those of requests that
+            found the engine idle are left out, since HTTP and tokenizer are in their time.
         bytes_per_number: of weights and cache: 4 for float32, 2 for 16 bits.
         batch, context, chunk: where the sliders begin.
     """
@@ -62,9 +62,9 @@ def roofline(
         here, shown = shaped(peak, bandwidth), placed(batch, context, chunk)
         other = (peak, bandwidth) != (1, 1)
         trail = theory.forward(model, 1, context, sequences=np.array(BATCHES), bytes_per_number=bytes_per_number)
-        top = 2 * TIMES[-1] * machine.peak_flops
+        span = figures.around(machine, TIMES[-1])
         views = [
-            figures.roof(here, shown, trail=trail, measured=measured, top=top, pale=other),
+            figures.roof(here, shown, trail=trail, measured=measured, span=span, pale=other),
             figures.parts(here, shown),
         ]
         return views if measured is None else [*views, figures.parity(here, measured, other)]
