@@ -24,9 +24,10 @@ from scipy import stats
 
 from servelab.errors import ServelabError
 from servelab.i18n import _
-from servelab.load.client import blocking
+from servelab.load.client import blocking, drive
 from servelab.load.metrics import CONFIDENCE
 from servelab.load.report import Result
+from servelab.load.workload import synthetic
 from servelab.progress import Progress
 
 Verdict = Literal["gain", "loss", "none", "undecided"]
@@ -250,6 +251,22 @@ def answered(result: Result) -> Result:
             )
         )
     return result
+
+
+def makespan(server: Any, n: int, prompt: int, output: int, at_once: int | None = None) -> Measure:
+    """A run that costs the seconds until the last of `n` equal requests is answered.
+
+    Args:
+        server: what `servelab.load.drive` takes.
+        prompt, output: tokens of each request.
+        at_once: how many are in flight; by default all.
+    """
+
+    def run(seed: int) -> float:
+        load = synthetic(n, prompt, output, seed=seed)
+        return answered(drive(server, load, concurrency=at_once or n, progress=False)).summary().duration_s
+
+    return run
 
 
 def seconds(work: Callable[[], object]) -> float:

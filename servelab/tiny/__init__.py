@@ -10,6 +10,19 @@ from servelab.tiny.history import Part, Snapshot
 from servelab.tiny.model import Llama
 from servelab.tiny.sampling import Sampling
 from servelab.tiny.scheduler import Request
+from servelab.tiny.single import Single
 from servelab.tiny.speculate import Draft, DraftModel, NGram, Proposer
 
-__all__ = ["Draft", "DraftModel", "Engine", "Llama", "NGram", "Part", "Proposer", "Request", "Sampling", "Snapshot"]
+__all__ = [
+    "Draft",
+    "DraftModel",
+    "Engine",
+    "Llama",
+    "NGram",
+    "Part",
+    "Proposer",
+    "Request",
+    "Sampling",
+    "Single",
+    "Snapshot",
+]

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mock_server import Mock, Running
 
 from servelab.errors import ServelabError
-from servelab.load.ablation import WORTH, Ablation, Trials, ablate, answered, names, seconds, verdict
+from servelab.load.ablation import WORTH, Ablation, Trials, ablate, answered, makespan, names, seconds, verdict
 from servelab.load.metrics import Record
 from servelab.load.report import Result
 
@@ -165,6 +166,17 @@ def test_a_failed_request_spoils_a_run():
     assert answered(whole) is whole
     with pytest.raises(ServelabError, match="1 of 2 requests failed .no room."):
         answered(Result([Record(0, 0.0), Record(1, 0.0, status="refused", error="no room")], about={}))
+
+
+def test_makespan_is_the_time_to_the_last_answer():
+    with Running(Mock(first_s=0.05)) as server:
+        alone, together = makespan(server, 4, 8, 2, at_once=1)(1), makespan(server, 4, 8, 2)(2)
+    assert alone >= 0.2 and together >= 0.05
+
+
+def test_makespan_refuses_a_run_that_is_not_whole():
+    with Running(Mock(faults={1: "refuse"})) as server, pytest.raises(ServelabError, match="1 of 2 requests failed"):
+        makespan(server, 2, 8, 2)(1)
 
 
 def test_seconds_are_those_of_the_work():
