@@ -67,3 +67,37 @@ class Busy:
                 text = subprocess.run(QUERY, capture_output=True, text=True, timeout=10, check=True).stdout
                 values = [float(line) for line in text.split()]
                 self._samples.append(sum(values) / len(values))
+
+
+class Others:
+    """`with Others(server) as others: ...`, then `others.share`: what other programs took of all cores, from 0 to 1.
+
+    Neither the server's processes nor this one count; what a hypervisor gave to other machines (steal) does. A
+    measurement during which it is large is one of a smaller machine.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self.share = float("nan")
+        self._ours = [psutil.Process()]
+        with contextlib.suppress(psutil.Error):
+            first = psutil.Process(server.pid)
+            self._ours += [first, *first.children(recursive=True)]
+
+    def __enter__(self) -> Others:
+        self._before = self._seconds()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        busy, idle, ours = (after - before for before, after in zip(self._before, self._seconds(), strict=True))
+        if busy + idle > 0:
+            self.share = max(0.0, busy - ours) / (busy + idle)
+
+    def _seconds(self) -> tuple[float, float, float]:
+        """Of all cores busy and idle, and of our processes, in seconds so far."""
+        now, ours = psutil.cpu_times(), 0.0
+        for one in self._ours:
+            with contextlib.suppress(psutil.Error):
+                used = one.cpu_times()
+                ours += used.user + used.system
+        busy = sum(getattr(now, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq", "steal"))
+        return busy, now.idle + getattr(now, "iowait", 0.0), ours
