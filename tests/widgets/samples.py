@@ -10,12 +10,15 @@ import pandas as pd
 from servelab import course
 from servelab.calibrate import Sample
 from servelab.load.metrics import Record
+from servelab.load.traces import COURSE, read
 from servelab.simulate.queueing import service, waits
 from servelab.theory.batching import StepModel
 from servelab.theory.choice import Server
 from servelab.theory.kv_cache import blocks_over_time
 from servelab.theory.latency import Linear, Machine, Step, step_s
 from servelab.theory.queueing import observed
+from servelab.widgets.allocation import allocation
+from servelab.widgets.allocator import allocator
 from servelab.widgets.base import Explorer
 from servelab.widgets.batching import batching
 from servelab.widgets.chunking import chunking
@@ -28,6 +31,46 @@ from servelab.widgets.roofline import roofline
 from servelab.widgets.sampling import sampling
 from servelab.widgets.slo import slo
 from servelab.widgets.speculation import speculation
+
+LENGTHS = [(e.prompt_tokens, e.output_tokens) for e in read(COURSE)][:48]
+CROWD = [(40, 24), (24, 20), (64, 12), (52, 30), (16, 40), (30, 16), (90, 8)]
+
+
+class Blocks:
+    """A block allocator as a learner may write it (2.4-allocator)."""
+
+    def __init__(self, num_blocks: int, block_size: int) -> None:
+        self.block_size, self.unused, self.users = block_size, list(range(1, num_blocks)), [0] * num_blocks
+        self.tables: dict[int, list[int]] = {}
+        self.tokens: dict[int, int] = {}
+
+    def append(self, sequence: int, tokens: int = 1) -> bool:
+        length = self.tokens.get(sequence, 0) + tokens
+        more = -(-length // self.block_size) - len(self.tables.get(sequence, []))
+        if more > len(self.unused):
+            return False
+        for _ in range(more):
+            self.tables.setdefault(sequence, []).append(block := self.unused.pop(0))
+            self.users[block] = 1
+        self.tokens[sequence] = length
+        return True
+
+    def slot(self, sequence: int, position: int) -> int:
+        return self.tables[sequence][position // self.block_size] * self.block_size + position % self.block_size
+
+    def share(self, old: int, new: int) -> int:
+        self.tables[new] = self.tables[old][: self.tokens[old] // self.block_size]
+        for block in self.tables[new]:
+            self.users[block] += 1
+        self.tokens[new] = len(self.tables[new]) * self.block_size
+        return self.tokens[new]
+
+    def free(self, sequence: int) -> None:
+        del self.tokens[sequence]
+        for block in self.tables.pop(sequence):
+            self.users[block] -= 1
+            if not self.users[block]:
+                self.unused.append(block)
 
 
 def _batching() -> Explorer:
@@ -98,6 +141,8 @@ def _engine_choice() -> Explorer:
 
 
 EXPLORERS: dict[str, Callable[[], Explorer]] = {
+    "allocation": lambda: allocation(LENGTHS),
+    "allocator": lambda: allocator(Blocks, CROWD, shares={3: 0}),
     "batching": _batching,
     "chunking": _chunking,
     "engine_choice": _engine_choice,
