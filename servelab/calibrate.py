@@ -38,6 +38,7 @@ from servelab.load.metrics import Record
 from servelab.load.workload import Request, synthetic
 from servelab.paths import home
 from servelab.progress import Progress
+from servelab.simulate.scheduler import EngineConfig
 from servelab.theory.latency import Linear, Machine, Step, step_s
 
 if TYPE_CHECKING:
@@ -253,10 +254,67 @@ def run(server: Any, loads: Sequence[Probe], rounds: int = 3, seed: int = 0, pro
                 line.say(text.format(turn=turn + 1, rounds=rounds, name=load.name))
                 asked = load.requests(seed + 1000 * turn + i)
                 result = drive(server, asked, concurrency=load.concurrency, progress=False)
-                if failed := [r for r in result.records if not r.ok]:
-                    raise ServelabError(_("A request of the calibration failed: {why}").format(why=failed[0].error))
+                _require_answers(result.records)
                 seen += gather(timed(observe(result.records, load.name, budget), load))
     return gather(seen, QUARTILE)
+
+
+PACE = (Probe(8, 32, 16), Probe(24, 32, 8), Probe(prompt=256, newcomers=3))
+"""A few seconds' load: decoding at two batch sizes, and prompts."""
+
+
+def pace(server: Any, made: Calibration, seed: int = 0, loads: Sequence[Probe] = PACE) -> float:
+    """How many times longer the engine's steps take now than a calibration says: machines' speeds drift.
+
+    The ratio of two sums of seconds over the steps of a short load: nothing is left out, since whatever slowed these
+    steps slows the ones that are to be predicted too.
+
+    Raises:
+        ServelabError: nothing answers, requests failed, or no step could be observed.
+    """
+    from servelab.load.client import drive
+
+    budget, seen = token_budget(server), []
+    for i, load in enumerate(loads):
+        result = drive(server, load.requests(seed + i), concurrency=load.concurrency, progress=False)
+        _require_answers(result.records)
+        seen += timed(observe(result.records, load.name, budget), load)
+    return lag(made, seen)
+
+
+def lag(made: Calibration, samples: Sequence[Sample]) -> float:
+    """How many times longer these steps took, all together, than a calibration says.
+
+    Raises:
+        ServelabError: there are none.
+    """
+    if not samples:
+        raise ServelabError(_("No step could be observed: give the engine a load that decodes for longer."))
+    return float(sum(s.seconds * s.steps for s in samples) / (made.predict(samples) @ [s.steps for s in samples]))
+
+
+def _require_answers(loaded: Sequence[Record]) -> None:
+    if failed := [r for r in loaded if not r.ok]:
+        raise ServelabError(_("A request of the calibration failed: {why}").format(why=failed[0].error))
+
+
+def settings(server: Server) -> EngineConfig:
+    """A running vLLM's settings as the simulator takes them: from its command, its metrics and its log."""
+    asked = dict(zip(server.command, server.command[1:], strict=False))
+    cache = server.kv_cache
+    told = server.metrics().samples("vllm:cache_config_info")[0].labels
+    usual = EngineConfig()
+    return EngineConfig(
+        num_blocks=cache.num_blocks,
+        block_size=cache.block_size,
+        max_num_seqs=int(asked.get("--max-num-seqs", usual.max_num_seqs)),
+        max_num_batched_tokens=token_budget(server),
+        max_model_len=int(asked["--max-model-len"]) if "--max-model-len" in asked else None,
+        enable_prefix_caching=told["enable_prefix_caching"] == "True",
+        enable_chunked_prefill="--no-enable-chunked-prefill" not in server.command,
+        long_prefill_token_threshold=int(asked.get("--long-prefill-token-threshold", 0)),
+        policy=asked.get("--scheduling-policy", usual.policy),
+    )
 
 
 def token_budget(server: Any) -> int:
@@ -311,11 +369,21 @@ class Calibration(Linear):
         """Seconds of samples, the way to an idle engine included, shape (samples,)."""
         return np.array([s.features for s in samples]).reshape(-1, len(FEATURES)) @ list(self.prices.values())
 
+    def slower(self, times: float) -> Calibration:
+        """The same engine on a machine so many times slower: every price multiplied."""
+        return replace(self, **{name: price * times for name, price in self.prices.items()})
+
     @property
     def samples(self) -> list[Sample]:
         """The steps that it was fitted to, one for each kind."""
         kept = self.about.get("samples", ())
         return [Sample(s["probe"], tuple(s["features"]), s["seconds"], s["steps"]) for s in kept]
+
+    @property
+    def inside(self) -> list[Sample]:
+        """The same without what a request that finds the engine idle costs besides its step (`request_s`)."""
+        less = [(s, s.seconds - self.request_s * s.features[-1]) for s in self.samples]
+        return [replace(s, features=(*s.features[:-1], 0.0), seconds=seconds) for s, seconds in less if seconds > 0]
 
     @property
     def machine(self) -> Machine | None:

@@ -159,6 +159,33 @@ def test_too_little_is_refused():
         calibrate.fit(observed(LOADS[:2], rounds=1))
 
 
+def test_a_machine_that_slows_down_is_found_out_by_its_steps():
+    made = calibrate.fit(observed(LOADS, rounds=1))
+    now = observed(calibrate.PACE, Linear(*(1.4 * p for p in asdict(PRICES).values())), delay_s=0.0112, rounds=1)
+    assert calibrate.lag(made, now) == pytest.approx(1.4)
+    slow = made.slower(1.4)
+    assert slow.predict(now) == pytest.approx([s.seconds for s in now]) and slow.request_s == pytest.approx(0.0112)
+    assert calibrate.lag(slow, now) == pytest.approx(1)
+    with pytest.raises(ServelabError):
+        calibrate.lag(made, [])
+
+
+def test_what_a_server_was_started_with_is_what_is_simulated():
+    told = {"enable_prefix_caching": "False"}
+    server = SimpleNamespace(
+        command=["vllm", "serve", "m", "--max-num-seqs", "8", "--max-model-len", "512", "--no-enable-prefix-caching"],
+        config={"max_num_batched_tokens": 256},
+        kv_cache=SimpleNamespace(num_blocks=66, block_size=32),
+        metrics=lambda: SimpleNamespace(samples=lambda name: [SimpleNamespace(labels=told)]),
+    )
+    assert calibrate.settings(server) == EngineConfig(66, 32, 8, 256, 512, enable_prefix_caching=False)
+    server.command += ["--long-prefill-token-threshold", "64", "--scheduling-policy", "priority"]
+    told["enable_prefix_caching"] = "True"
+    assert calibrate.settings(server) == EngineConfig(
+        66, 32, 8, 256, 512, long_prefill_token_threshold=64, policy="priority"
+    )
+
+
 def test_it_is_kept_with_its_stamp_and_read_back(tmp_path):
     made = replace(calibrate.fit(observed(LOADS, rounds=1)), about={"key": "here"})
     path = made.save(tmp_path)
@@ -172,6 +199,9 @@ def test_a_kept_one_gives_back_its_samples_and_its_machine(tmp_path):
     about = {"key": "here", "samples": [asdict(s) for s in samples], "machine": asdict(machine)}
     again = Calibration.read(calibrate.fit(samples, about).save(tmp_path))
     assert again.samples == samples and again.machine == machine
+    for sample, inside in zip(samples, again.inside, strict=True):
+        assert inside.step == sample.step and inside.features[-1] == 0
+        assert inside.seconds == sample.seconds - again.request_s * sample.features[-1]
     assert calibrate.fit(samples).samples == [] and calibrate.fit(samples).machine is None
 
 
