@@ -33,9 +33,10 @@ def speculation(
         acceptance: of a drafted token, to begin with; by default what fits `measured` best, else 0.7.
         depth: drafted tokens a step.
         cost: time of a drafted token over that of one step of the model.
-        measured: shares of all steps that accepted each position, laid over the model: `theory.reached` of
-            `theory.conditional` (drafts counted one by one, as `servelab.tiny.history.drafts` gives them), or
-            `servelab.engines.metrics.accepted_by_position` (vLLM's counters).
+        measured: shares of the steps with a draft that accepted each position, laid over the model: `theory.reached`
+            of `theory.conditional` (drafts counted one by one, as `servelab.tiny.history.drafts` gives them), or
+            `servelab.engines.metrics.accepted_by_position` (vLLM's counters). Steps without one, where an n-gram finds
+            no match, give one token and are not among them.
         step_s: seconds of a step that takes so many tokens through, such as `StepModel.tpot_s`.
     """
     if measured is not None:
