@@ -28,6 +28,8 @@ from servelab.notebooks.source import OPENING, Source
 FILE_BYTES = 10 * 2**20
 CELL_CHARACTERS = 200_000
 OWN_CELLS = 200
+OWN = "OWN-"
+"""How the ids of a learner's own cells begin in a rebuilt notebook; the course's are in small letters."""
 
 
 @dataclass(frozen=True)
@@ -224,7 +226,7 @@ def rebuild(source: Source, intake: Intake, judgement: Judgement, lang: str | No
 def _own(texts: list[str], beside: str) -> list[NotebookNode]:
     cells = [nbformat.v4.new_code_cell(text) for text in texts]
     for n, cell in enumerate(cells):
-        cell.id = f"own-{n}-{beside}"[:64]
+        cell.id = f"{OWN}{n}-{beside}"[:64]
     return cells
 
 

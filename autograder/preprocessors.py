@@ -13,6 +13,7 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import default
 
 from autograder import classroom
+from autograder.intake import OWN
 from autograder.results import Judgement, load
 from servelab.i18n import _, speaking
 from servelab.notebooks import html
@@ -93,7 +94,7 @@ def page(nb: NotebookNode, source: Source, judgement: Judgement | None, about: d
     for before, cell in zip([None, *nb.cells], nb.cells, strict=False):
         told = cell.metadata.get("nbgrader")
         if not told:
-            cells += [cell] if cell.id.startswith("own-") else []
+            cells += [cell] if cell.id.startswith(OWN) else []
             continue
         if before is not None and before.cell_type == "markdown" and not before.metadata.get("nbgrader"):
             cells.append(before)  # the task

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -17,6 +20,40 @@ def pytest_configure(config: pytest.Config) -> None:
     # No test hangs on timing, and a failure on one machine is the same failure on the next.
     settings.register_profile("course", deadline=None, derandomize=True)
     settings.load_profile("course")
+
+
+def marked(home: Path) -> list[int]:
+    """Processes of servers that were started in `home`."""
+    import psutil
+
+    from servelab.engines import keeper
+
+    found = []
+    for one in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if one.environ().get(keeper.MARKER, "").startswith(str(home)) and one.status() != psutil.STATUS_ZOMBIE:
+                found.append(one.pid)
+    return found
+
+
+@pytest.fixture(scope="module")
+def engine_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home of its own for a module's real servers, sharing the machine's prepared model; none of them outlives it."""
+    from servelab import hardware, model
+    from servelab.engines import process
+
+    if hardware.tier().kind != "cpu":
+        pytest.skip("this test is written for the CPU tier")
+    prepared = model.prepare(progress=False)
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "models").symlink_to(prepared.parent, target_is_directory=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SERVELAB_HOME", str(folder))
+        yield folder
+        os.environ["SERVELAB_HOME"] = str(folder)
+        for one in process.states():
+            process.stop(one["name"], force=True)
+    assert not marked(folder), "an engine outlived its tests"
 
 
 @pytest.fixture(autouse=True)

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import typer
 from nbformat import NotebookNode
+from typer.testing import CliRunner
 
 from autograder import classroom, pipeline
 from autograder.classroom import Classroom
+from servelab.cli import grade
 from servelab.notebooks.source import Source
 
 LEVEL = "level-1"
@@ -66,6 +69,24 @@ def make_school(_released: Path) -> Callable[[Path], School]:
         return School(classroom.find(shutil.copytree(_released, folder / "classroom")))
 
     return make
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Call `servelab grade ...` and give what it printed; `ServelabError` passes as it does to `main`."""
+    app = typer.Typer()
+    grade.register(app)
+    app.callback()(lambda: None)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*words: object) -> str:
+        done = CliRunner().invoke(app, ["grade", *map(str, words)])
+        if done.exception and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    return call
 
 
 @pytest.fixture

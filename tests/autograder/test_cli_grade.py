@@ -7,35 +7,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
-import typer
-from typer.testing import CliRunner
 
 from autograder import results
-from servelab.cli import grade
 from servelab.errors import ServelabError
 from servelab.notebooks import workspace
 from servelab.notebooks.html import remote
 from tests.autograder.conftest import LEVEL
 
 STEM = "1.3_batching_tradeoff"
-
-
-@pytest.fixture
-def run(monkeypatch):
-    """Call `servelab grade ...` and give what it printed; `ServelabError` passes as it does to `main`."""
-    app = typer.Typer()
-    grade.register(app)
-    app.callback()(lambda: None)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*words: object) -> str:
-        done = CliRunner().invoke(app, ["grade", *map(str, words)])
-        if done.exception and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        assert done.exit_code == 0, done.output
-        return done.output
-
-    return call
 
 
 def test_a_class_from_the_first_command_to_the_last(run, tmp_path, monkeypatch, school):

@@ -176,3 +176,11 @@ def test_the_rebuilt_notebook_is_the_courses_with_the_marks_in_it(read, nb, sour
     assert {c.id for c in rebuilt.cells} == set(blank)
     assert next(c for c in rebuilt.cells if c.id == "1-1-bend-answer").source == "x = 1"
     assert "1-1-bend-test" not in got.answers
+
+
+def test_a_learners_own_cells_are_told_from_the_courses_by_their_names(read, nb, source):
+    nb["cells"].insert(3, {"id": "own-defaults", "cell_type": "code", "source": "mine = 1", "metadata": {}})
+    marks = tuple(Mark(e.name, e.item, e.points, 0.0) for e in source.exercises())
+    rebuilt = intake.rebuild(source, read(nb), Judgement("1.1", "en", 0, marks))
+    assert [c.source for c in rebuilt.cells if c.id.startswith(intake.OWN)] == ["mine = 1"]
+    assert not [id for s in sources.ready() for id in s.cells if id.startswith(intake.OWN)]

@@ -17,7 +17,7 @@ import pytest
 
 from autograder import classroom, gradebook, pipeline, results
 from autograder.fanout import Lost
-from autograder.intake import FILE_BYTES
+from autograder.intake import FILE_BYTES, OWN
 from servelab.errors import ServelabError
 from servelab.notebooks.html import remote
 from tests.autograder import works
@@ -199,7 +199,7 @@ def test_nbgrader_sees_clean_notebooks_of_the_course_only(graded):
     ids = [c.id for c in school.released().cells if c.id != pipeline.HEADER]
     for student in found:
         nb = nbformat.read(school.room.step("autograded", LEVEL, student) / f"{STEM}.ipynb", as_version=4)
-        assert [c.id for c in nb.cells if not c.id.startswith("own-")] == ids, student
+        assert [c.id for c in nb.cells if not c.id.startswith(OWN)] == ids, student
     assert not (school.room.root / pipeline.STAGING).exists()
 
 
