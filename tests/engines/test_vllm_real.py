@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import signal
 import subprocess
@@ -17,9 +16,10 @@ import openai
 import psutil
 import pytest
 
-from servelab import hardware, model
-from servelab.engines import keeper, process, running, vllm
+from servelab import model
+from servelab.engines import process, running, vllm
 from servelab.errors import ServelabError
+from tests.conftest import marked
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 FLAGS = {"max_num_seqs": 8, "block_size": 32, "max_model_len": 1024}
@@ -36,15 +36,6 @@ def gone(processes: list[psutil.Process]) -> bool:
     return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
 
 
-def marked(home: Path) -> list[int]:
-    found = []
-    for one in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if one.environ().get(keeper.MARKER, "").startswith(str(home)) and one.status() != psutil.STATUS_ZOMBIE:
-                found.append(one.pid)
-    return found
-
-
 def until(condition, seconds: float = 60.0) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and not condition():
@@ -53,24 +44,8 @@ def until(condition, seconds: float = 60.0) -> bool:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """A home of its own for servers, sharing the machine's prepared model."""
-    if hardware.tier().kind != "cpu":
-        pytest.skip("these tests are written for the CPU tier")
-    prepared = model.prepare(progress=False)
-    folder = tmp_path_factory.mktemp("home")
-    (folder / "models").symlink_to(prepared.parent, target_is_directory=True)
-    before = os.environ.get("SERVELAB_HOME")
-    os.environ["SERVELAB_HOME"] = str(folder)
-    yield folder
-    os.environ["SERVELAB_HOME"] = str(folder)
-    for one in process.states():
-        process.stop(one["name"], force=True)
-    if before is None:
-        os.environ.pop("SERVELAB_HOME")
-    else:
-        os.environ["SERVELAB_HOME"] = before
-    assert not marked(folder), "an engine outlived its tests"
+def home(engine_home):
+    return engine_home
 
 
 @pytest.fixture(autouse=True)

@@ -32,13 +32,18 @@ def prompts() -> list[list[int]]:
 
 @pytest.fixture(scope="module")
 def answers(prompts) -> list[list[int]]:
-    """Each prompt alone, by transformers."""
+    """By transformers: one batch, padded on the left; and each token is its likeliest after that prompt alone."""
     reference = AutoModelForCausalLM.from_pretrained(model.prepare(progress=False), dtype=torch.float32)
-    written = []
-    for prompt in prompts:
-        ids = torch.tensor([prompt])
-        out = reference.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=WRITTEN)
-        written.append(out[0, len(prompt) :].tolist())
+    longest = max(map(len, prompts))
+    pads = [longest - len(prompt) for prompt in prompts]
+    ids = torch.tensor([[0] * pad + prompt for pad, prompt in zip(pads, prompts, strict=True)])
+    mask = torch.tensor([[0] * pad + [1] * len(prompt) for pad, prompt in zip(pads, prompts, strict=True)])
+    out = reference.generate(ids, attention_mask=mask, do_sample=False, max_new_tokens=WRITTEN, pad_token_id=0)
+    written = out[:, longest:].tolist()
+    for prompt, answer in zip(prompts, written, strict=True):
+        with torch.inference_mode():
+            logits = reference(torch.tensor([prompt + answer])).logits[0]
+        assert logits[len(prompt) - 1 : -1].argmax(-1).tolist() == answer
     return written
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
-from servelab import hardware, model
-from servelab.engines import process, vllm
+from servelab import model
+from servelab.engines import vllm
 from servelab.tiny import Engine, Llama, NGram
 
 from .prompts import TEXTS
@@ -22,24 +20,8 @@ def _one_thread():
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """A server in a home of its own, sharing the machine's prepared model."""
-    if hardware.tier().kind != "cpu":
-        pytest.skip("vLLM's kernels on a GPU round differently")
-    prepared = model.prepare(progress=False)
-    folder = tmp_path_factory.mktemp("home")
-    (folder / "models").symlink_to(prepared.parent, target_is_directory=True)
-    before = os.environ.get("SERVELAB_HOME")
-    os.environ["SERVELAB_HOME"] = str(folder)
-    try:
-        yield vllm(max_num_seqs=8, block_size=32, max_model_len=1024, progress=False)
-    finally:
-        os.environ["SERVELAB_HOME"] = str(folder)
-        for one in process.states():
-            process.stop(one["name"], force=True)
-        os.environ.pop("SERVELAB_HOME")
-        if before is not None:
-            os.environ["SERVELAB_HOME"] = before
+def server(engine_home):
+    return vllm(max_num_seqs=8, block_size=32, max_model_len=1024, progress=False)
 
 
 def test_greedy_tokens_are_vllm_s(server):
