@@ -114,12 +114,17 @@ def load(case: Case, measured: Mapping[str, tuple[float, float]] | None = None) 
     share = case.utilization
     fig = style.figure(_("Arrivals (requests/s)"), _("Length of an answer (tokens)"), height=420)
     lines = (
-        (_("one at a time is full"), [share / one.alone_s for one in cases], style.GREEN),
-        (_("one engine is full"), [share * one.capacity / one.need.output_tokens for one in cases], style.BLUE),
+        (_("one at a time, {share:.0f} % busy"), [share / one.alone_s for one in cases], style.GREEN),
+        (
+            _("one engine, {share:.0f} % busy"),
+            [share * one.capacity / one.need.output_tokens for one in cases],
+            style.BLUE,
+        ),
     )
     for name, rates, color in lines:
         seen = [rate if rate > 0 else None for rate in rates]
-        fig.add_scatter(x=seen, y=lengths, **style.mark("modelled", name, color=color))
+        told = name.format(share=100 * share)
+        fig.add_scatter(x=seen, y=lengths, **style.mark("modelled", told, color=color))
     for name, (rate, length) in (measured or {}).items():
         fig.add_scatter(x=[rate], y=[length], **{**style.mark("measured", name, color=style.BLUE), "mode": "markers"})
     marker = {"symbol": "star", "size": 16, "color": style.PURPLE, "line": {"color": style.INK, "width": 1}}

@@ -20,19 +20,25 @@ from servelab.widgets.base import Explorer, slider, steps, switch
 
 GIB, MS = 2**30, 1000
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 9, 20, 50, 100, 200, 500, 1000)
-LENGTHS = (1, 8, 16, 32, 64, 128, 200, 256, 512, 1024, 2000)
+LENGTHS = (1, 2, 4, 8, 16, 32, 64, 128, 200, 256, 512, 1024)
 ROOM = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16)
 NOTEBOOK = "2.1"
 
 
 def engine_choice(
-    server: Server, *, rate: float = 2, measured: Mapping[str, tuple[float, float]] | None = None
+    server: Server,
+    *,
+    rate: float = 2,
+    prompt: int = 64,
+    output: int = 64,
+    measured: Mapping[str, tuple[float, float]] | None = None,
 ) -> Explorer:
     """Explorer over the decision tree; its server is the one that was measured.
 
     Args:
         server: step-time model, batch limit, weights and cache of the engine.
         rate: requests/s to begin with.
+        prompt, output: tokens of a request to begin with.
         measured: {name: (requests/s, tokens an answer)} that it served, drawn beside the load.
     """
     weights = server.weight_bytes / GIB
@@ -57,8 +63,8 @@ def engine_choice(
     most = math.ceil(slowest * 1.5)
     controls = {
         "rate": steps(_("Arrivals (requests/s)"), sorted({*RATES, rate}), rate),
-        "prompt": steps(_("Prompt (tokens)"), LENGTHS, 64),
-        "output": steps(_("Answer (tokens)"), LENGTHS, 64),
+        "prompt": steps(_("Prompt (tokens)"), sorted({*LENGTHS, prompt}), prompt),
+        "output": steps(_("Answer (tokens)"), sorted({*LENGTHS, output}), output),
         "tpot_ms": slider(_("TPOT at most (ms)"), max(1, math.floor(fastest / 2)), most, most),
         "room": steps(
             _("Memory beside the weights of {weights:.2f} GiB (GiB)").format(weights=weights),
