@@ -16,7 +16,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,9 @@ from servelab.load.metrics import CONFIDENCE
 from servelab.load.report import Result
 from servelab.load.workload import synthetic
 from servelab.progress import Progress
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Verdict = Literal["gain", "loss", "none", "undecided"]
 ALONE = ""
@@ -103,12 +106,16 @@ class Ablation:
         return verdict(self.low, self.high)
 
     def __str__(self) -> str:
-        told = _("x {ratio:.3g}").format(ratio=self.ratio)
-        if self.pairs:
-            told = _("x {ratio:.3g} (95 %: {low:.3g} to {high:.3g}, {n} pairs)").format(
-                ratio=self.ratio, low=self.low, high=self.high, n=self.pairs
-            )
-        return _("{what}: {verdict}").format(what=told, verdict=verdicts()[self.verdict])
+        return _("{what}: {verdict}").format(what=self.told, verdict=verdicts()[self.verdict])
+
+    @property
+    def told(self) -> str:
+        """The ratio with its interval, in words."""
+        if not self.pairs:
+            return _("x {ratio:.3g}").format(ratio=self.ratio)
+        return _("x {ratio:.3g} (95 %: {low:.3g} to {high:.3g}, {n} pairs)").format(
+            ratio=self.ratio, low=self.low, high=self.high, n=self.pairs
+        )
 
 
 def verdicts() -> dict[Verdict, str]:
@@ -201,6 +208,18 @@ class Trials:
         """Every ablation by its name."""
         return {name: one for group in self.found.values() for name, one in group.items()}
 
+    def rest(self) -> pd.DataFrame:
+        """What has not been shown to gain, one row a cost: its ratio, the verdict, and the first place to look."""
+        import pandas as pd
+
+        told, why, words = names(), reasons(), verdicts()
+        rows = [
+            (told.get(name, name), one.told, words[one.verdict], why.get(name, ""))
+            for name, one in self.all().items()
+            if one.verdict != "gain"
+        ]
+        return pd.DataFrame(rows, columns=[_("cost"), _("without ÷ with"), _("verdict"), _("look first at")])
+
     def gained(self) -> float:
         """The share of them, from 0 to 1, whose verdict is gain; the family `checks` left out."""
         told = [one.verdict for family, group in self.found.items() if family != "checks" for one in group.values()]
@@ -235,6 +254,30 @@ def names() -> dict[str, str]:
         "queue e2e": _("queue: E2E"),
         "pool": _("connection pool: one token"),
         "bare": _("connection pool: bare call"),
+    }
+
+
+def reasons() -> dict[str, str]:
+    """Where to look first when one of the course's ablations shows no gain, by its short name."""
+    return {
+        "control": _("nothing was changed; anything else is the machine's or chance's doing"),
+        "servers": _("neither flag is used by this load; a difference is the machine's or chance's doing"),
+        "prefix": _("the prompt fills few blocks, or its prefill is short beside the way through HTTP"),
+        "paged": _("as many requests fit with reservations as come"),
+        "int8 step": _("torch unpacks the whole cache before it attends: two operators, not one"),
+        "whole answer": _("the engine takes the same steps; streaming only tells of each sooner"),
+        "wire": _("each token travels in an event of its own, with all that is around it"),
+        "attention": _("the scores fit into the processor's cache"),
+        "rmsnorm": _("torch's one call runs the same operators on this device"),
+        "pass": _("attention is a small share of the pass (Amdahl)"),
+        "batching": _("a step for four takes nearly four times as long as one for one"),
+        "prefill": _("one prompt fills the step already"),
+        "stall": _("the prompt is short, or fits the small budget too"),
+        "newcomer": _("its prompt takes more steps, each with its fixed part"),
+        "async": _("the look-ups are short beside the answers"),
+        "queue tpot": _("a step for all is hardly longer than one for a few"),
+        "queue e2e": _("the wait outside costs what the faster pace gives back"),
+        "pool": _("a handshake on one machine is a small share of a request (Amdahl)"),
     }
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mock_server import Mock, Running
 
 from servelab.errors import ServelabError
-from servelab.load.ablation import WORTH, Ablation, Trials, ablate, answered, makespan, names, seconds, verdict
+from servelab.load.ablation import WORTH, Ablation, Trials, ablate, answered, makespan, names, reasons, seconds, verdict
 from servelab.load.metrics import Record
 from servelab.load.report import Result
 
@@ -152,6 +152,23 @@ def test_controls_do_not_count_as_gains():
     trials.run("checks", lambda _: 3.0, lambda _: 1.0, "control")
     trials.run("io", lambda _: {"pool": 2.0, "other": 1.0}, lambda _: {"pool": 1.0, "other": 1.0})
     assert trials.gained() == 0.5
+
+
+def test_the_rest_is_told_with_where_to_look(capsys):
+    trials = Trials(pairs=2, progress=False)
+    trials.run(
+        "io", lambda _: {"pool": 1.0, "bare": 2.0, "mine": 1.0}, lambda _: {"pool": 1.0, "bare": 1.0, "mine": 2.0}
+    )
+    rest = trials.rest()
+    assert rest.cost.tolist() == [names()["pool"], "mine"] and rest.verdict.tolist() == ["no difference", "loss"]
+    assert "Amdahl" in rest["look first at"][0] and rest["look first at"][1] == ""
+    assert rest["without ÷ with"][1].startswith("x 0.5 (95 %")
+
+
+def test_whatever_can_fail_to_gain_has_a_reason():
+    can_only_gain = {"int8 bytes", "first word", "bare"}
+    families = {"checks", "memory", "compute", "io"}
+    assert set(names()) - families - can_only_gain == set(reasons())
 
 
 def test_names_are_told_in_both_languages(monkeypatch):
