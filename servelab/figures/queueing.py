@@ -90,7 +90,7 @@ def by_rate(
         loads: one measured load a rate.
     """
     fig = style.figure(_("Arrivals (requests/s)"), _("Mean wait (s)"), height=HIGH)
-    rate = np.linspace(0, NEAR, 80)[1:] * line.capacity
+    rate = np.linspace(0, NEAR, 50)[1:] * line.capacity
     curves, names = line.waits(rate), line.names()
     if line.servers > 1:
         curves.pop("md1")
@@ -159,7 +159,7 @@ def tail(line: Line, rate: float, simulated_s: ArrayLike | None = None, measured
     mean = float(line.waits(rate)["kingman"])
     some = float(theory.erlang_c(rate * line.service_s, line.servers))
     longest = mean / some * np.log(some / FEWEST)
-    times = np.linspace(0, longest, 60)
+    times = np.linspace(0, longest, 30)
     curve = 100 * some * np.exp(-times * some / mean)
     fig.add_scatter(x=times, y=curve, **style.mark("modelled", _("exponential tail"), style.ORANGE))
     if simulated_s is not None:
@@ -181,8 +181,8 @@ def _at(load: Observed) -> str:
 
 
 def _exceeded(waits_s: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Waits, and the share of requests that wait longer than each, thinned to about a hundred points of the tail."""
+    """Waits, and the share of requests that wait longer than each, thinned to about sixty points of the tail."""
     ordered = np.sort(np.ravel(np.asarray(waits_s, float)))
     least = max(FEWEST, 1 / ordered.size)
-    shares = np.geomspace(1, least, min(100, ordered.size))
+    shares = np.geomspace(1, least, min(60, ordered.size))
     return np.quantile(ordered, 1 - shares), shares

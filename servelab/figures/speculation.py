@@ -25,7 +25,7 @@ BATCHES = np.array([1, 2, 4, 8, 16, 32, 64, 128])
 
 def positions(curves: Curves, depth: int) -> go.Figure:
     """Share of steps that accept the draft's token at each position; what was measured as bars."""
-    fig = style.figure(_("Position of the drafted token"), _("Steps that accept it (%)"))
+    fig = style.figure(_("Position of the drafted token"), _("Steps that accept it (%)"), height=400)
     for name, (kind, color, shares) in curves.items():
         shares = np.asarray(shares, float)
         place, share = np.arange(1, shares.size + 1), 100 * shares
@@ -40,34 +40,31 @@ def positions(curves: Curves, depth: int) -> go.Figure:
     return fig.update_yaxes(range=[0, 105]).update_xaxes(dtick=1).update_layout(showlegend=True)
 
 
-def tokens(curves: Curves, depth: int) -> go.Figure:
-    """Mean tokens a step gives, over the depth of the draft: one, and one for each position that is accepted."""
-    fig = style.figure(_("Depth (drafted tokens a step)"), _("Tokens a step gives"))
-    most = 2.0
-    for name, (kind, color, shares) in curves.items():
-        given = np.concatenate([[1.0], 1 + np.cumsum(np.asarray(shares, float))])
-        _curve(fig, given, depth, kind, name, color)
-        most = max(most, float(given.max()))
-    deep = _deepest(curves)
-    sure = {"line": {"color": style.GRID, "width": 1.5}, "mode": "lines", "name": _("all accepted")}
-    fig.add_scatter(x=[0, deep], y=[1, 1 + deep], hoverinfo="skip", **sure)
-    return fig.update_yaxes(range=[0, 1.15 * most]).update_xaxes(dtick=1, range=[-0.3, deep + 0.3])
-
-
 def speedup(curves: Curves, cost: float, depth: int) -> go.Figure:
-    """How many times faster than without a draft, over its depth: the chosen depth as a dot, the best as a star."""
-    fig = style.figure(_("Depth (drafted tokens a step)"), _("Speed-up (times)"))
-    top = 1.5
-    for name, (kind, color, shares) in curves.items():
+    """How many times faster than without a draft, over its depth: the chosen depth as a dot, the best as a star.
+
+    The fainter line above each curve is the tokens that a step gives, which is the speed-up of a draft that costs
+    nothing; what lies between the two is the price of drafting.
+    """
+    fig = style.figure(_("Depth (drafted tokens a step)"), _("Speed-up (times), tokens a step"), height=400)
+    top, deep = 1.5, max(np.size(shares) for _kind, _color, shares in curves.values())
+    for n, (name, (kind, color, shares)) in enumerate(curves.items()):
+        given = theory.speedup_by_position(shares, 0.0)
+        thin = {"line": {"color": style.fade(color, 0.55), "width": 1.5}, "mode": "lines", "showlegend": n == 0}
+        fig.add_scatter(x=np.arange(given.size), y=given, name=_("tokens a step"), **thin)
         gain = theory.speedup_by_position(shares, cost)
-        _curve(fig, gain, depth, kind, name, color)
+        fig.add_scatter(x=np.arange(gain.size), y=gain, **style.mark(kind, name, color))
+        if depth < gain.size:
+            dot = {"size": 11, "color": color, "line": {"color": style.INK, "width": 1.5}}
+            at = {"x": [depth], "y": [float(gain[depth])], "mode": "markers", "marker": dot}
+            fig.add_scatter(showlegend=False, hoverinfo="skip", **at)
         best = int(gain.argmax())
         star = {"symbol": "star", "size": 15, "color": color, "line": {"color": style.INK, "width": 1}}
         at = {"x": [best], "y": [float(gain[best])], "mode": "markers", "marker": star}
-        fig.add_scatter(name=_("best depth"), showlegend=name == next(iter(curves)), **at)
-        top = max(top, float(gain.max()))
+        fig.add_scatter(name=_("best depth"), showlegend=n == 0, **at)
+        top = max(top, float(given.max()))
     style.rule(fig, y=1, text=_("no draft"))
-    return fig.update_yaxes(range=[0, 1.15 * top]).update_xaxes(dtick=1, range=[-0.3, _deepest(curves) + 0.3])
+    return fig.update_yaxes(range=[0, 1.15 * top]).update_xaxes(dtick=1, range=[-0.3, deep + 0.3])
 
 
 def by_batch(
@@ -112,16 +109,3 @@ def gain_at_batch(
     given = np.concatenate([[1.0], 1 + np.cumsum(reached)])
     plain = step_s(batch)
     return given * plain / (step_s(batch * (depth + 1)) + depth * cost * plain)
-
-
-def _curve(fig: go.Figure, values: NDArray, depth: int, kind: style.Kind, name: str, color: str) -> None:
-    """A curve over the depth, and a dot where the depth stands, if the curve reaches so far."""
-    fig.add_scatter(x=np.arange(values.size), y=values, **style.mark(kind, name, color))
-    if depth < values.size:
-        dot = {"size": 11, "color": color, "line": {"color": style.INK, "width": 1.5}}
-        at = {"x": [depth], "y": [float(values[depth])], "mode": "markers", "marker": dot}
-        fig.add_scatter(showlegend=False, hoverinfo="skip", **at)
-
-
-def _deepest(curves: Curves) -> int:
-    return max(np.size(shares) for _kind, _color, shares in curves.values())

@@ -37,7 +37,7 @@ def zipf(skew: float, keys: int = KEYS, requests: int = REQUESTS, seed: int = 0)
 
 
 def ring(nodes: int = 4, vnodes: int = 20, *, skew: float = 0.8, recorded: Sequence[Hashable] = ()) -> Explorer:
-    """Explorer: the ring, the nodes' load against the fair share, keys that move, and evenness by number of points.
+    """Explorer: the ring, the nodes' load against the fair share, and keys that move.
 
     Args:
         nodes, vnodes: nodes on the ring and points of each, to begin with.
@@ -60,7 +60,6 @@ def ring(nodes: int = 4, vnodes: int = 20, *, skew: float = 0.8, recorded: Seque
             figures.circle(here, trace, owners),
             figures.loads(here.nodes, bars, epsilon),
             figures.moves(_moves(nodes, vnodes)),
-            figures.spread(nodes, vnodes, _unevenness(nodes, tuple(sorted({*POINTS, vnodes})))),
         ]
 
     def say(nodes: int, vnodes: int, epsilon: float, skew: float) -> str:
@@ -69,7 +68,12 @@ def ring(nodes: int = 4, vnodes: int = 20, *, skew: float = 0.8, recorded: Seque
         most = np.bincount(owners, minlength=nodes).max() * nodes / len(trace)
         hottest = np.bincount(trace).max() / len(trace)
         text = _("The fullest node holds {most:.2f} times its fair share; the hottest key makes {hottest:.0%} of all.")
-        told = text.format(most=most, hottest=hottest)
+        shares = here.arc_shares()
+        uneven = _("The nodes' arcs deviate by {found:.0%} of their mean; random points would by {expected:.0%}.")
+        told = sentences(
+            uneven.format(found=float(shares.std() * nodes), expected=float(theory.arc_cv(nodes, vnodes))),
+            text.format(most=most, hottest=hottest),
+        )
         if math.isfinite(epsilon):
             away = _("{share:.0%} of the requests went to another node than their key's: its cache misses them.")
             told = sentences(told, away.format(share=float((home != owners).mean())))
@@ -86,17 +90,6 @@ def ring(nodes: int = 4, vnodes: int = 20, *, skew: float = 0.8, recorded: Seque
         "skew": steps(_("Skew of the keys (Zipf exponent)"), sorted({*SKEWS, skew}), skew),
     }
     return Explorer(controls, draw, say=say, columns=2)
-
-
-@lru_cache(maxsize=64)
-def _unevenness(nodes: int, points: tuple[int, ...]) -> dict[int, list[float]]:
-    """Deviation over mean of the nodes' shares, by points a node: of the ring shown, and of others by name."""
-    found = {}
-    for each in points:
-        others = (Ring([f"{name}{i}" for i in range(nodes)], each) for name in "abcde")
-        shares = [one.arc_shares() for one in (_ring(nodes, each), *others)]
-        found[each] = [float(share.std() * nodes) for share in shares]
-    return found
 
 
 @lru_cache(maxsize=256)

@@ -27,7 +27,7 @@ def speculation(
     measured: ArrayLike | None = None,
     step_s: Callable[[NDArray], NDArray] | None = None,
 ) -> Explorer:
-    """Explorer: acceptance by position, tokens a step, speed-up by depth, and by batch where `step_s` is given.
+    """Explorer: acceptance by position, tokens a step and speed-up by depth, and by batch where `step_s` is given.
 
     Args:
         acceptance: of a drafted token, to begin with; by default what fits `measured` best, else 0.7.
@@ -57,11 +57,7 @@ def speculation(
 
     def draw(acceptance: float, fade: float, depth: int, cost: float, batch: int = 1) -> list[go.Figure]:
         shown = curves(acceptance, fade)
-        views = [
-            figures.positions(shown, depth),
-            figures.tokens(shown, depth),
-            figures.speedup(shown, cost, depth),
-        ]
+        views = [figures.positions(shown, depth), figures.speedup(shown, cost, depth)]
         if step_s is None:
             return views
         return [*views, figures.by_batch(model(acceptance, fade), cost, depth, batch, step_s)]

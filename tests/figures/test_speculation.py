@@ -23,9 +23,12 @@ def test_positions_draw_what_was_counted_as_bars():
     assert named(fig, "i.i.d. (modelled)").y == pytest.approx(100 * SHARES)
 
 
-def test_tokens_begin_at_one_and_end_at_the_sum():
-    curve = named(figures.tokens(CURVES, 2), "i.i.d.")
-    assert curve.y[0] == 1 and curve.y[4] == pytest.approx(theory.expected_tokens(0.8, 4))
+def test_tokens_begin_at_one_and_a_draft_that_costs_nothing_gives_them_as_speed():
+    fig = figures.speedup(CURVES, 0.1, 2)
+    tokens, gain = named(fig, "tokens a step"), named(fig, "i.i.d. (modelled)")
+    assert tokens.y[0] == 1 and tokens.y[4] == pytest.approx(theory.expected_tokens(0.8, 4))
+    assert (gain.y[1:] < tokens.y[1:]).all()
+    assert named(figures.speedup(CURVES, 0.0, 2), "i.i.d.").y == pytest.approx(tokens.y)
 
 
 def test_the_star_stands_at_the_best_depth():
@@ -36,7 +39,7 @@ def test_the_star_stands_at_the_best_depth():
 
 
 def test_a_curve_without_that_depth_has_no_dot():
-    count = [len(figures.tokens(CURVES, depth).data) for depth in (2, 5)]
+    count = [len(figures.speedup(CURVES, 0.1, depth).data) for depth in (2, 5)]
     assert count[0] == count[1] + 1
 
 
