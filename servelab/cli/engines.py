@@ -309,7 +309,7 @@ def optional_parts(hw: Any) -> list[tuple[str, bool, str]]:
         ("AVX-512", hw.avx512, _("wider vectors: vLLM's faster CPU kernels")),
         ("NVIDIA GPU", bool(hw.gpus), _("the GPU tiers: models from 1.5B on, half-precision kernels")),
         ("C++ compiler", bool(shutil.which("g++") or shutil.which("clang++")), _("`--like defaults`: torch.compile")),
-        ("nginx", _program("nginx"), _("lab vllm 2.4: two replicas behind a balancer")),
+        ("nginx", _program("nginx"), _("2.3 and lab vllm 2.4: replicas behind NGINX itself")),
         ("redis-server", _program("redis-server"), _("labs vllm 2.3 and 2.4: sessions and rate limits")),
         ("prometheus", _program("prometheus"), _("4.4 and lab vllm 2.5: metrics over time, alerts")),
         ("bubblewrap", _program("bwrap"), _("grading: submissions run in a sandbox")),

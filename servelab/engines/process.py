@@ -43,8 +43,10 @@ KEEPER_START_S = 60.0
 class Spec:
     """What to start. Two specs with equal `config` are one server.
 
-    `command` may hold "{port}"; `need_bytes` is the memory it will take; `explain(log) -> cause` reads the reason
-    of a failed start from the log, in one sentence; `stages` are (text in the log, what to show) in order.
+    `command` may hold "{port}", and "{folder}" for a folder of the server's own, made anew at each start with `files`
+    in it: {name: text}, in which both stand too. `need_bytes` is the memory it will take; `explain(log) -> cause`
+    reads the reason of a failed start from the log, in one sentence; `stages` are (text in the log, what to show) in
+    order.
     """
 
     engine: str
@@ -53,6 +55,7 @@ class Spec:
     command: Sequence[str]
     env: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     need_bytes: int = 0
     port: int | None = None
     name: str | None = None
@@ -213,7 +216,7 @@ def _spawn(spec: Spec, token: str, line: Progress) -> None:
         promised = {one["port"] for one in states()}
         port = _require_port(spec.port) if spec.port else ports.free_port(promised)
         _make_room(spec, line)
-        command = [part.replace("{port}", str(port)) for part in spec.command]
+        command = _furnish(spec, port)
         log_path(name).write_bytes(b"")
         first = {
             "name": name,
@@ -251,6 +254,26 @@ def _spawn(spec: Spec, token: str, line: Progress) -> None:
             stderr=log_path(name).open("ab"),
             check=True,
         )
+
+
+def own_folder(name: str) -> Path:
+    """Where a server's own files stand, if it has any."""
+    return folder() / f"{name}.files"
+
+
+def _furnish(spec: Spec, port: int) -> list[str]:
+    """Write the server's files, and return its command; port and folder are filled in."""
+    own = own_folder(spec.server_name)
+    if spec.files:
+        shutil.rmtree(own, ignore_errors=True)
+        own.mkdir()
+
+    def filled(text: str) -> str:
+        return text.replace("{port}", str(port)).replace("{folder}", str(own))
+
+    for file, text in spec.files.items():
+        (own / file).write_text(filled(text))
+    return [filled(part) for part in spec.command]
 
 
 def _await(spec: Spec, line: Progress, timeout_s: float) -> State:

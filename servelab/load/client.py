@@ -32,6 +32,7 @@ except ImportError:  # no uvloop on this platform
     new_event_loop = asyncio.new_event_loop
 
 HEADERS = {"Content-Type": "application/json"}
+SESSION_HEADER = "X-Session"
 
 
 @dataclass
@@ -101,12 +102,14 @@ class _Load:
     async def _exchange(self, session: aiohttp.ClientSession, capture: Capture, body: bytes) -> None:
         reads, clock, started = capture.reads, time.perf_counter, self.started
         url = self.address + self.endpoint.path(capture.request)
+        whose = capture.request.session
+        headers = {**HEADERS, SESSION_HEADER: whose} if whose else HEADERS
         self.sent += 1
         capture.sent_s = self.now()
         try:
             async with (
                 asyncio.timeout(self.timeout_s),
-                session.post(url, data=body, headers=HEADERS) as response,
+                session.post(url, data=body, headers=headers) as response,
             ):
                 capture.http, read = response.status, response.content.readany
                 while raw := await read():

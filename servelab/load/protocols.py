@@ -106,7 +106,7 @@ class OpenAI:
             "stream_options": options,
             **({"ignore_eos": True} if request.ignore_eos else {}),
             **self.extra,
-            **request.extra,
+            **{key: value for key, value in request.extra.items() if key != "session"},
         }
         return json.dumps(body, separators=(",", ":")).encode()
 

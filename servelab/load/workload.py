@@ -30,7 +30,8 @@ Length = int | tuple[float, float]
 class Request:
     """One request: `prompt` is token ids, a text, or chat messages; `arrival_s` its time in a trace, if any.
 
-    With `ignore_eos` the engine writes exactly `output_tokens`; without, at most that many.
+    With `ignore_eos` the engine writes exactly `output_tokens`; without, at most that many. `extra` goes into the
+    body, but for `session` (a text), which says whose request it is.
     """
 
     id: int
@@ -45,6 +46,11 @@ class Request:
         """Length of the prompt in tokens where it is known before sending (token ids), else None."""
         known = isinstance(self.prompt, list) and (not self.prompt or isinstance(self.prompt[0], int))
         return len(self.prompt) if known else None
+
+    @property
+    def session(self) -> str | None:
+        """Whose request it is, if anybody's: sent as the header X-Session, by which routers keep it in one place."""
+        return self.extra.get("session")
 
     @property
     def chat(self) -> bool:
@@ -110,6 +116,28 @@ def renewed(requests: Sequence[Request], seed: int) -> list[Request]:
         raise ServelabError(_("Prompts must be token ids here: use `synthetic` or `trace`."))
     other = low + np.random.default_rng(seed).permutation(high - low)
     return [replace(r, prompt=other[np.asarray(r.prompt, int) - low].tolist()) for r in requests]
+
+
+def in_sessions(requests: Sequence[Request], sessions: int, prefix_tokens: int, seed: int = 0) -> list[Request]:
+    """The same requests, each in one of `sessions` conversations, which are drawn evenly: `s0`, `s1` ...
+
+    A prompt then begins with the `prefix_tokens` ids of its session, the context that such a conversation carries, and
+    goes on with its own.
+
+    Raises:
+        ServelabError: fewer than one session, or a prompt that is not token ids.
+    """
+    if sessions < 1:
+        raise ServelabError(_("There must be at least one session."))
+    if any(r.prompt_tokens is None for r in requests):
+        raise ServelabError(_("Prompts must be token ids here: use `synthetic` or `trace`."))
+    rng = np.random.default_rng(seed)
+    prefixes = [token_ids(prefix_tokens, rng) for _session in range(sessions)]
+    whose = rng.integers(sessions, size=len(requests)).tolist()
+    return [
+        replace(r, prompt=[*prefixes[n], *r.prompt], extra={**r.extra, "session": f"s{n}"})
+        for r, n in zip(requests, whose, strict=True)
+    ]
 
 
 def texts(prompts: Sequence[str], output_tokens: int = 64, chat: bool = False) -> list[Request]:

@@ -82,6 +82,20 @@ def test_a_server_starts_answers_and_stops(home):
     assert not server.health() and not running() and not marked(home)
 
 
+def test_files_stand_in_a_folder_of_the_servers_own_made_anew_at_each_start(home):
+    command = [sys.executable, "-c", "import runpy, sys; sys.argv[1:] = open(sys.argv[1]).read().split(); "
+               f"runpy.run_path({str(FAKE)!r}, run_name='__main__')", "{folder}/arguments"]  # fmt: skip
+    server = start(command=command, files={"arguments": "{port} --slow 0.01", "where": "{folder}"})
+    own = process.own_folder(server.name)
+    assert server.health() and (own / "arguments").read_text() == f"{server.port} --slow 0.01"
+    assert (own / "where").read_text() == str(own)
+    (own / "left").touch()
+    server.stop()
+    assert start(command=command, files={"arguments": "{port}"}).health() and sorted(p.name for p in own.iterdir()) == [
+        "arguments"
+    ]
+
+
 def test_the_same_configuration_is_reused_and_another_told_apart():
     one, same, other = start(), start(), start("--slow", "0.1")
     assert same.reused and same.pid == one.pid

@@ -31,6 +31,7 @@ class Mock:
     usage_error: int = 0
     model: str = "mock"
     bodies: list[dict] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
     stalled_until: float = 0.0
 
     def app(self) -> web.Application:
@@ -49,6 +50,7 @@ class Mock:
         body = await request.json()
         number, chat = len(self.bodies), "messages" in body
         self.bodies.append(body)
+        self.headers.append(dict(request.headers))
         if number == self.stall_at:
             self.stalled_until = arrived + self.stall_s
         begin = max(arrived, self.stalled_until)

@@ -10,6 +10,7 @@ from mock_server import Mock, Running
 from servelab.errors import ServelabError
 from servelab.load import SLO, constant, drive, synthetic, texts, trace
 from servelab.load.client import address_of, discover
+from servelab.load.workload import in_sessions
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -34,6 +35,15 @@ def test_every_request_has_its_own_exact_prompt():
     assert [b["prompt"] for b in sent] == sorted(r.prompt for r in asked)
     assert all(b["ignore_eos"] and b["model"] == "mock" for b in sent)
     assert [r.output_tokens for r in result.records] == [r.output_tokens for r in asked]
+
+
+def test_a_session_goes_into_a_header_and_not_into_the_body():
+    with Running(Mock()) as server:
+        asked = [*in_sessions(synthetic(6, 10, 2), 2, 5), *synthetic(1, 8, 2)]
+        drive(server, asked, concurrency=1, progress=False)
+        headers, bodies = server.mock.headers, server.mock.bodies
+    assert [h.get("X-Session") for h in headers] == [r.session for r in asked]
+    assert headers[0]["X-Session"] and all("session" not in b for b in bodies)
 
 
 def test_open_loop_sends_on_schedule_whatever_the_server_does():

@@ -3,7 +3,7 @@ import pytest
 
 from servelab.errors import ServelabError
 from servelab.load import synthetic, texts
-from servelab.load.workload import TOKEN_IDS, Request, lengths, read, renewed, write
+from servelab.load.workload import TOKEN_IDS, Request, in_sessions, lengths, read, renewed, write
 
 
 def test_exact_lengths_by_seed():
@@ -34,6 +34,23 @@ def test_renewed_keeps_lengths_and_what_is_shared_and_no_prompt():
     assert renewed(some, 1) == new != renewed(some, 2)
     with pytest.raises(ServelabError):
         renewed(texts(["hi"]), 1)
+
+
+def test_sessions_begin_with_what_is_theirs_and_go_on_with_the_requests_own():
+    some = synthetic(400, 10, 5)
+    grouped = in_sessions(some, 4, 30, seed=2)
+    assert grouped == in_sessions(some, 4, 30, seed=2) != in_sessions(some, 4, 30, seed=3)
+    assert [r.prompt[30:] for r in grouped] == [r.prompt for r in some]
+    prefixes = {(r.session, tuple(r.prompt[:30])) for r in grouped}
+    assert {name for name, _prefix in prefixes} == {"s0", "s1", "s2", "s3"} and len(prefixes) == 4
+    counts = np.unique([r.session for r in grouped], return_counts=True)[1]
+    assert counts.min() > 70
+    assert [r.session for r in renewed(grouped, 5)] == [r.session for r in grouped]
+    assert some[0].session is None
+    with pytest.raises(ServelabError):
+        in_sessions(texts(["hi"]), 2, 4)
+    with pytest.raises(ServelabError):
+        in_sessions(some, 0, 4)
 
 
 def test_lengths_drawn_have_the_mean_and_spread_asked_for():
