@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -16,6 +16,8 @@ SCALE = [[0, FILL[FREE]], [1 / 3, FILL[FREE]], [1 / 3, FILL[EMPTY]], [2 / 3, FIL
 SCALE.append([1, FILL[TOKENS]])
 WIDE = 12
 """Blocks in a row of the drawn pool."""
+LARGE, MOST_CELLS = 96, 400
+"""Blocks from which a pool is drawn smaller, and how many of it are drawn."""
 LABELS = {"mode": "text", "hoverinfo": "skip", "showlegend": False, "textfont": {"size": 12}}
 
 
@@ -82,28 +84,46 @@ def at_once(predicted: Mapping[str, float], measured: Mapping[str, float]) -> go
 
 
 def pool(
-    users: Sequence[Sequence[str]], filled: Sequence[int], block_size: int, colors: Mapping[str, int]
+    users: Sequence[Sequence[str]],
+    filled: Sequence[int],
+    block_size: int,
+    colors: Mapping[str, int],
+    known: Collection[int] = (),
+    numbered: bool = True,
 ) -> go.Figure:
     """All blocks of a pool by number: who uses each, and how far it is filled. Block 0 is nobody's.
+
+    Of a large pool the cells are smaller and have no numbers, and the first `MOST_CELLS` are drawn.
 
     Args:
         users: names of the sequences that use each block.
         filled: tokens in each block.
         colors: a palette position for each name.
+        known: blocks that can be found by their prefix; those of them that nobody uses are drawn with a dashed edge.
+        numbered: whether the engine told the numbers.
     """
-    rows = -(-len(users) // WIDE)
-    fig = style.figure(_("The pool: block numbers, {n} in a row").format(n=WIDE), height=110 + 62 * rows)
-    for number, (names, tokens) in enumerate(zip(users, filled, strict=True)):
+    large = len(users) > LARGE
+    wide, tall = (2 * WIDE, 34) if large else (WIDE, 62)
+    count = min(len(users), MOST_CELLS)
+    rows = -(-count // wide)
+    title = _("The pool: block numbers, {n} in a row")
+    if not numbered:
+        title = _("The pool: blocks, {n} in a row (their places are made up)")
+    title = title.format(n=wide)
+    if known:
+        title += "<br>" + _("dotted: nobody's, but its prefix is known")
+    fig = style.figure(title, height=110 + tall * rows)
+    for number, (names, tokens) in enumerate(zip(users[:count], filled, strict=False)):
         color = colors[names[0]] if names else None
-        _cell(fig, number % WIDE, number // WIDE, tokens / block_size, color)
-    said = [" ".join(names) for names in users]
+        _cell(fig, number % wide, number // wide, tokens / block_size, color, dashed=number in known and not names)
+    said = [" ".join(names) if len(names) < 3 else f"{len(names)}×" for names in users[:count]]
     fig.add_scatter(
-        x=[n % WIDE for n in range(len(users))],
-        y=[n // WIDE for n in range(len(users))],
-        text=[f"{n}<br><b>{name or '&nbsp;'}</b>" for n, name in enumerate(said)],
+        x=[n % wide for n in range(count)],
+        y=[n // wide for n in range(count)],
+        text=[f"<b>{name}</b>" if large else f"{n}<br><b>{name or '&nbsp;'}</b>" for n, name in enumerate(said)],
         **LABELS,
     )
-    fig.update_xaxes(range=[-0.6, WIDE - 0.4], showgrid=False, showticklabels=False, zeroline=False, ticks="")
+    fig.update_xaxes(range=[-0.6, wide - 0.4], showgrid=False, showticklabels=False, zeroline=False, ticks="")
     return fig.update_yaxes(range=[rows - 0.4, -0.6], visible=False)
 
 
@@ -127,10 +147,11 @@ def tables(
     return fig.update_xaxes(range=[-0.6, columns - 0.4], tickvals=list(range(columns)), showgrid=False, zeroline=False)
 
 
-def _cell(fig: go.Figure, x: float, y: float, full: float, color: int | None) -> None:
-    """One block: its frame, and its colour as far as it is filled."""
+def _cell(fig: go.Figure, x: float, y: float, full: float, color: int | None, dashed: bool = False) -> None:
+    """One block: its frame, and its colour as far as it is filled; dashed where nobody uses what it keeps."""
     edge = {"type": "rect", "layer": "below", "line": {"color": style.INK, "width": 1}}
-    fig.add_shape(x0=x - 0.46, x1=x + 0.46, y0=y - 0.42, y1=y + 0.42, fillcolor=style.FAINT, **edge)
+    kept = {"line": {"color": style.GREEN, "width": 2, "dash": "dot"}} if dashed else {}
+    fig.add_shape(x0=x - 0.46, x1=x + 0.46, y0=y - 0.42, y1=y + 0.42, fillcolor=style.FAINT, **{**edge, **kept})
     if color is not None and full:
         right = x - 0.46 + 0.92 * full
         fig.add_shape(x0=x - 0.46, x1=right, y0=y - 0.42, y1=y + 0.42, fillcolor=style.fade(color, 0.5), **edge)

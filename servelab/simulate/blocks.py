@@ -67,6 +67,11 @@ class Pool:
         """The share vLLM reports as `vllm:kv_cache_usage_perc`, from 0 to 1."""
         return self.used / self.usable
 
+    @property
+    def kept(self) -> list[Block]:
+        """Cached blocks that nobody holds, the next to be evicted first; without those that no request can ask for."""
+        return [block for block in self._idle if block.key is not None]
+
     def hits(self, keys: Sequence[Key], most: int) -> list[Block]:
         """The longest run of cached blocks from the start of `keys`, at most `most`."""
         found: list[Block] = []

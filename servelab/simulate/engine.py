@@ -71,12 +71,15 @@ class Engine:
         jump: bool = True,
         history: bool = False,
         on_end: Callable[[Sequence, float], None] | None = None,
+        on_step: Callable[[Engine, Plan, float], None] | None = None,
     ) -> None:
         self.config = config
         self.scheduler = Scheduler(config)
         self.step_time: StepTime = Linear.of(step_time) if isinstance(step_time, StepModel) else step_time
-        self.jump = jump
+        self.jump = jump and not on_step
         self.on_end = on_end
+        self.on_step = on_step
+        """Called in every step, with the plan and when it began, before what it brought is taken in: no jumps then."""
         self.now = 0.0
         self.ends: list[float] = []
         """When each step was over, in seconds."""
@@ -310,8 +313,10 @@ class Engine:
         self.settle()
         plan = scheduler.schedule()
         if plan.tokens:  # an empty step takes no time: whoever should have run gave way
-            step = self._features(plan)
-            self._pass([self.now + float(self.step_time(step))], step.decode, step.prefill, plan.preempted)
+            step, started = self._features(plan), self.now
+            self._pass([started + float(self.step_time(step))], step.decode, step.prefill, plan.preempted)
+            if self.on_step:
+                self.on_step(self, plan, started)
         wrote, ended = scheduler.complete(plan)
         for sequence in wrote:
             self._wrote(sequence)
@@ -432,6 +437,7 @@ def simulate(
     concurrency: int | None = None,
     delay_s: float | None = None,
     jump: bool = True,
+    on_step: Callable[[Engine, Plan, float], None] | None = None,
 ) -> Result:
     """What `servelab.load.drive` would measure at an engine of this `config` whose steps take `step_time`.
 
@@ -445,6 +451,7 @@ def simulate(
         delay_s: seconds from sending to the engine's queue (HTTP, tokenizing); by default the `request_s` of a
             calibrated step time, else 0.
         jump: take equal steps at once; without it every step is decided one by one, to the same result.
+        on_step: sees every step (`Engine.on_step`).
 
     Returns:
         One record a request, in the order of their ids. `about` has the model's settings and what the engine counted:
@@ -466,7 +473,7 @@ def simulate(
     if arrivals:
         name = arrivals.name
         all_of_them = sequences(requests, config, arrivals.offsets(len(requests)) + delay_s)
-        engine = Engine(config, step_time, jump=jump)
+        engine = Engine(config, step_time, jump=jump, on_step=on_step)
         for sequence in all_of_them:
             engine.add(sequence)
     else:
@@ -479,7 +486,7 @@ def simulate(
                 rest[0].arrival_s = now + delay_s
                 engine.add(rest.popleft())
 
-        engine = Engine(config, step_time, jump=jump, on_end=next_one)
+        engine = Engine(config, step_time, jump=jump, on_end=next_one, on_step=on_step)
         for _user in range(min(concurrency or 1, len(rest))):
             engine.add(rest.popleft())
     collecting = gc.isenabled()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from servelab.load.history import Moment, Turn
+
 
 @dataclass(frozen=True)
 class Part:
@@ -76,3 +78,40 @@ def drafts(history: Iterable[Snapshot]) -> tuple[list[int], list[int]]:
     acceptance by position from them."""
     made = [part for snapshot in history for part in snapshot.parts if part.drafts]
     return [part.accepted for part in made], [len(part.drafts) for part in made]
+
+
+def moments(history: Iterable[Snapshot], block_size: int) -> list[Moment]:
+    """Snapshots in the words that every engine's history shares, for the block-table player.
+
+    The clock counts the engine's own seconds: what passed between steps is left out.
+    """
+    found, now = [], 0.0
+    cached: dict[int, int] = {}
+    for one in history:
+        for part in one.parts:
+            cached[part.request] = part.start + len(part.tokens) + part.accepted
+        now += one.seconds
+        turns = [
+            Turn(p.request, p.start, len(p.tokens), len(p.written), p.found, len(p.drafts), p.accepted)
+            for p in one.parts
+        ]
+        found.append(
+            Moment(
+                step=one.step,
+                start_s=now - one.seconds,
+                end_s=now,
+                num_blocks=len(one.users),
+                block_size=block_size,
+                turns=tuple(turns),
+                admitted=one.admitted,
+                preempted=one.preempted,
+                finished=one.finished,
+                running=one.running,
+                waiting=one.waiting,
+                tables=one.tables,
+                # who had no turn since the history begins has at least its full blocks
+                cached={i: cached.get(i, len(one.tables[i]) * block_size) for i in one.running},
+                known=one.known,
+            )
+        )
+    return found

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from servelab.errors import ServelabError
 from servelab.tiny import Draft, DraftModel, Engine, NGram, Sampling
+from servelab.tiny.history import moments
 
 
 def prompt(n, seed):
@@ -237,3 +238,33 @@ def test_a_proposer_that_breaks_its_word_is_told(llama, guess):
     engine = Engine(llama, speculate=liar)
     with pytest.raises(ServelabError, match="drafts were asked for"):
         engine.generate([PROMPTS[1]], 8)
+
+
+@pytest.mark.parametrize("speculate", sorted(SPECULATE))
+def test_moments_are_the_snapshots_in_other_words(llama, speculate):
+    engine = Engine(llama, num_blocks=30, block_size=4, max_num_seqs=3, speculate=SPECULATE[speculate](llama))
+    requests = [engine.add(p, 12, ignore_eos=True) for p in PROMPTS]
+    ended = 0
+    while snapshot := engine.step():
+        *_before, one = moments(engine.history, 4)
+        assert (one.step, one.running, one.waiting, one.tables) == (
+            snapshot.step, snapshot.running, snapshot.waiting, snapshot.tables,
+        )  # fmt: skip
+        assert one.tokens == snapshot.tokens and one.num_blocks == 30
+        assert one.used == round(snapshot.usage * 29)
+        assert one.seconds == pytest.approx(snapshot.seconds)
+        for i in set(snapshot.running) - set(snapshot.finished):
+            assert one.cached[i] == requests[i].computed and sum(one.fills(i)) == requests[i].computed
+        ended += len(one.finished)
+    assert ended == len(PROMPTS)
+    assert one.end_s == pytest.approx(sum(s.seconds for s in engine.history))
+
+
+def test_who_waits_for_its_turn_keeps_what_it_has(llama):
+    engine = Engine(llama, num_blocks=40, block_size=4, max_num_seqs=2, max_num_batched_tokens=8)
+    for p in (prompt(20, 1), prompt(20, 2)):
+        engine.add(p, 4, ignore_eos=True)
+    while engine.step():
+        pass
+    for one in moments(engine.history, 4):
+        assert all(len(one.tables[i]) * 4 >= one.cached[i] > 0 for i in one.running)

@@ -9,9 +9,14 @@ import pandas as pd
 
 from servelab import course
 from servelab.calibrate import Sample
+from servelab.load.arrivals import poisson
 from servelab.load.metrics import Record
 from servelab.load.traces import COURSE, read
+from servelab.load.workload import synthetic
+from servelab.simulate.engine import simulate
+from servelab.simulate.history import moments
 from servelab.simulate.queueing import service, waits
+from servelab.simulate.scheduler import EngineConfig
 from servelab.theory.batching import StepModel
 from servelab.theory.choice import Server
 from servelab.theory.kv_cache import blocks_over_time
@@ -23,7 +28,9 @@ from servelab.widgets.base import Explorer
 from servelab.widgets.batching import batching
 from servelab.widgets.chunking import chunking
 from servelab.widgets.engine_choice import engine_choice
+from servelab.widgets.gantt import gantt
 from servelab.widgets.kv_cache import kv_cache
+from servelab.widgets.player import player
 from servelab.widgets.queueing import queueing
 from servelab.widgets.restaurant import restaurant
 from servelab.widgets.ring import ring
@@ -87,6 +94,13 @@ def _chunking() -> Explorer:
     return chunking(prices, measured, prompt=512, decoding=4)
 
 
+def _gantt() -> Explorer:
+    requests = synthetic(40, prompt_tokens=(128, 0.5), output_tokens=(32, 0.5), seed=2)
+    engine = EngineConfig(num_blocks=40, block_size=32, max_num_seqs=8, max_num_batched_tokens=256)
+    slower = simulate(requests, engine, Linear(0.05, 0.005, prefill_s=0.0012), arrivals=poisson(2.0, seed=2))
+    return gantt(requests, Linear(0.045, 0.004, prefill_s=0.001), engine, measured=slower)
+
+
 def _kv_cache() -> Explorer:
     starts = np.arange(6) * 1.5
     requests = [
@@ -96,6 +110,13 @@ def _kv_cache() -> Explorer:
     times = np.arange(0, 17, 0.1)
     readings = pd.DataFrame({"t_s": times, "blocks": blocks_over_time(requests, 32, times)})
     return kv_cache(block=32, readings=readings, requests=requests)
+
+
+def _player() -> Explorer:
+    crowd = synthetic(8, prompt_tokens=192, output_tokens=96, seed=7)
+    history = moments(crowd, EngineConfig(66, 32, 8), Linear(0.04, 0.005, prefill_s=0.001), concurrency=8)
+    readings = pd.DataFrame({"t_s": [one.end_s for one in history], "blocks": [one.used for one in history]})
+    return player(history, "vLLM's scheduler", "simulated", readings=readings)
 
 
 def _queueing() -> Explorer:
@@ -146,7 +167,9 @@ EXPLORERS: dict[str, Callable[[], Explorer]] = {
     "batching": _batching,
     "chunking": _chunking,
     "engine_choice": _engine_choice,
+    "gantt": _gantt,
     "kv_cache": _kv_cache,
+    "player": _player,
     "queueing": _queueing,
     "restaurant": lambda: restaurant(0.5, 0.05),
     "ring": lambda: ring(recorded=[f"user {n * n % 37}" for n in range(600)]),
