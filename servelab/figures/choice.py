@@ -66,7 +66,7 @@ def tree(path: Path | None = None, by_requests: bool = False) -> go.Figure:
             start = (WIDE / 2, row) if down == row else (0, row + TALL / 2)
             _branch(fig, start, (APART - WIDE / 2, down), said[answer], lit, corner=down != row)
             _box(fig, APART, down, found[to].title, style.ORANGE, lit=path is None or path.leaf == to, bold=True)
-    fig.update_xaxes(visible=False, range=[-WIDE / 2 - 0.03, APART + WIDE / 2 + 0.03], fixedrange=True)
+    fig.update_xaxes(visible=False, range=[-WIDE / 2 - 0.05, APART + WIDE / 2 + 0.05], fixedrange=True)
     return fig.update_yaxes(visible=False, range=[rows - 0.55, -0.45], fixedrange=True)
 
 
