@@ -165,7 +165,12 @@ def _median_gap(loaded: Sequence[Record]) -> float:
 
 
 def observe(loaded: Sequence[Record], probe: str = "", budget: int = BUDGET) -> list[Sample]:
-    """Every step of a load whose work is known for certain, one sample each.
+    """The samples of `observe_over_time`, without their times."""
+    return [sample for _end, sample in observe_over_time(loaded, probe, budget)]
+
+
+def observe_over_time(loaded: Sequence[Record], probe: str = "", budget: int = BUDGET) -> list[tuple[float, Sample]]:
+    """Every step of a load whose work is known for certain: when its tokens were read, and one sample each.
 
     Left out: steps whose prompts together exceed `budget` (they took several), the first step of several requests
     that found the engine idle (who came in time is not known), and steps while somebody waits (a part of that prompt
@@ -178,7 +183,7 @@ def observe(loaded: Sequence[Record], probe: str = "", budget: int = BUDGET) -> 
     least = 0.1 * gap if math.isfinite(gap := _median_gap(loaded)) else 0.0
     told_late = {i for at in np.flatnonzero(apart <= least).tolist() for i in (at, at + 1)}
     last = {i: at for at, (_end, wrote) in enumerate(steps) for i in wrote}
-    samples: list[Sample] = []
+    samples: list[tuple[float, Sample]] = []
     before = -math.inf
     for at, (end, wrote) in enumerate(steps):
         started = [by_id[i] for i, k in wrote.items() if k == 0]
@@ -189,21 +194,16 @@ def observe(loaded: Sequence[Record], probe: str = "", budget: int = BUDGET) -> 
         alone = len(started) == 1 and not decoding
         known = prompt + len(decoding) <= budget and not waiting and (flying or alone) and at not in told_late
         if known:
-            samples.append(
-                Sample(
-                    probe,
-                    (
-                        1.0,
-                        len(decoding),
-                        sum(r.prompt_tokens + k - 1 for r, k in decoding),
-                        prompt,
-                        sum(r.prompt_tokens * (r.prompt_tokens + 1) / 2 for r in started),
-                        len(started),
-                        float(not flying),
-                    ),
-                    end - (before if flying else started[0].sent_s),
-                )
+            features = (
+                1.0,
+                len(decoding),
+                sum(r.prompt_tokens + k - 1 for r, k in decoding),
+                prompt,
+                sum(r.prompt_tokens * (r.prompt_tokens + 1) / 2 for r in started),
+                len(started),
+                float(not flying),
             )
+            samples.append((end, Sample(probe, features, end - (before if flying else started[0].sent_s))))
         before = end
     return samples
 
@@ -272,6 +272,15 @@ def pace(server: Any, made: Calibration, seed: int = 0, loads: Sequence[Probe] =
     Raises:
         ServelabError: nothing answers, requests failed, or no step could be observed.
     """
+    return lag(made, glimpse(server, seed, loads))
+
+
+def glimpse(server: Any, seed: int = 0, loads: Sequence[Probe] = PACE) -> list[Sample]:
+    """The steps of a few seconds' load, every one that could be observed: what `lag` and `lags` judge.
+
+    Raises:
+        ServelabError: nothing answers, or requests failed.
+    """
     from servelab.load.client import drive
 
     budget, seen = token_budget(server), []
@@ -279,7 +288,7 @@ def pace(server: Any, made: Calibration, seed: int = 0, loads: Sequence[Probe] =
         result = drive(server, load.requests(seed + i), concurrency=load.concurrency, progress=False)
         _require_answers(result.records)
         seen += timed(observe(result.records, load.name, budget), load)
-    return lag(made, seen)
+    return seen
 
 
 def lag(made: Calibration, samples: Sequence[Sample]) -> float:
@@ -291,6 +300,25 @@ def lag(made: Calibration, samples: Sequence[Sample]) -> float:
     if not samples:
         raise ServelabError(_("No step could be observed: give the engine a load that decodes for longer."))
     return float(sum(s.seconds * s.steps for s in samples) / (made.predict(samples) @ [s.steps for s in samples]))
+
+
+def lags(made: Calibration, samples: Sequence[Sample]) -> tuple[float, float]:
+    """How many times longer decoding took than a calibration says, and prompts: as `Calibration.slower` takes them.
+
+    The first is that of the steps without a prompt, the second of what then remains of those with one. Decoding reads
+    memory and prompts compute, so whoever takes memory's bandwidth on the same machine slows the first more.
+
+    Raises:
+        ServelabError: there are no steps, or only of one kind.
+    """
+    with_prompt = [s for s in samples if s.features[3]]
+    times = lag(made, [s for s in samples if not s.features[3]])
+    decoding = made.slower(times, 0.0)
+    left = sum((s.seconds - p) * s.steps for s, p in zip(with_prompt, decoding.predict(with_prompt), strict=True))
+    prompts = made.slower(0.0, 1.0)
+    if not with_prompt or left <= 0:
+        raise ServelabError(_("No step could be observed: give the engine a load that decodes for longer."))
+    return times, float(left / (prompts.predict(with_prompt) @ [s.steps for s in with_prompt]))
 
 
 def _require_answers(loaded: Sequence[Record]) -> None:
@@ -369,9 +397,13 @@ class Calibration(Linear):
         """Seconds of samples, the way to an idle engine included, shape (samples,)."""
         return np.array([s.features for s in samples]).reshape(-1, len(FEATURES)) @ list(self.prices.values())
 
-    def slower(self, times: float) -> Calibration:
-        """The same engine on a machine so many times slower: every price multiplied."""
-        return replace(self, **{name: price * times for name, price in self.prices.items()})
+    def slower(self, times: float, prompts: float | None = None) -> Calibration:
+        """The same engine on a machine so many times slower: every price multiplied, those of prompts by another
+        number where it is given."""
+        factors = dict.fromkeys(FEATURES, times)
+        if prompts is not None:
+            factors |= dict.fromkeys(("prefill_s", "chunk_s", "pieces_s"), prompts)
+        return replace(self, **{name: price * factors[name] for name, price in self.prices.items()})
 
     @property
     def samples(self) -> list[Sample]:

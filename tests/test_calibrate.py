@@ -98,6 +98,7 @@ def test_steps_by_hand():
         (1.0, 3, 64, 0, 0, 0, 0.0),
     ]
     assert [s.seconds for s in samples] == pytest.approx([1, 2, 1])
+    assert [end for end, _sample in calibrate.observe_over_time(loaded)] == [2.0, 4.0, 5.0]
     assert calibrate.observe(loaded, budget=31)[1].features[1] == 3  # 30 + 2 tokens do not fit: that step is left out
 
 
@@ -166,8 +167,21 @@ def test_a_machine_that_slows_down_is_found_out_by_its_steps():
     slow = made.slower(1.4)
     assert slow.predict(now) == pytest.approx([s.seconds for s in now]) and slow.request_s == pytest.approx(0.0112)
     assert calibrate.lag(slow, now) == pytest.approx(1)
+    assert calibrate.lags(made, now) == pytest.approx((1.4, 1.4))
     with pytest.raises(ServelabError):
         calibrate.lag(made, [])
+    with pytest.raises(ServelabError):
+        calibrate.lags(made, [s for s in now if not s.features[3]])
+
+
+def test_decoding_and_prompts_may_slow_down_by_different_factors():
+    """Who takes memory's bandwidth slows what reads memory more than what computes."""
+    made = calibrate.fit(observed(LOADS, rounds=1))
+    slow = made.slower(1.5, 1.1)
+    assert (slow.fixed_s, slow.prefill_s) == pytest.approx((1.5 * made.fixed_s, 1.1 * made.prefill_s))
+    prices = Linear(*list(slow.prices.values())[:-1])
+    now = observed(calibrate.PACE, prices, delay_s=slow.request_s, rounds=1)
+    assert calibrate.lags(made, now) == pytest.approx((1.5, 1.1))
 
 
 def test_what_a_server_was_started_with_is_what_is_simulated():
