@@ -173,6 +173,7 @@ class Replica:
             "state": self.state,
             "requests": self.requests,
             "served": self.served,
+            "prompt_tokens": self.prompt_tokens,
             "output_tokens": self.output_tokens,
             "hit_rate": self.hit_tokens / self.prompt_tokens if self.prompt_tokens else 0.0,
             "preemptions": self.engine.scheduler.preemptions,

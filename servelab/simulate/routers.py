@@ -1,4 +1,4 @@
-"""Which replica gets the next request: six rules, from one that looks at nothing to one that looks at the prompt.
+"""Which replica gets the next request: seven rules, from one that looks at nothing to one that looks at the prompt.
 
 A router sees the replicas that are ready, each with what is outstanding on it (sent there and not answered), and the
 request. What it does not see is how long an answer will be: `tokens` counts what was asked for, as a router in front
@@ -8,7 +8,7 @@ of an engine knows it.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -55,6 +55,28 @@ class RoundRobin:
         """The next in turn."""
         self.turn += 1
         return targets[(self.turn - 1) % len(targets)]
+
+
+@dataclass
+class WeightedRoundRobin:
+    """In turns, each as often as its weight says, spread evenly: nginx's way (`theory.routing.smooth_round_robin`).
+
+    `weights` are by name; 1 for a target that is not there. Blind to everything but what somebody wrote down.
+    """
+
+    weights: Mapping[str, float] = field(default_factory=dict)
+    _current: dict[str, float] = field(default_factory=dict, repr=False)
+
+    def __call__(self, request: Sequence, targets: Many[Target], rng: np.random.Generator) -> Target:
+        """The one that has gained most since it was chosen last."""
+        total = 0.0
+        for target in targets:
+            weight = self.weights.get(target.name, 1)
+            self._current[target.name] = self._current.get(target.name, 0) + weight
+            total += weight
+        chosen = max(targets, key=lambda t: self._current[t.name])
+        self._current[chosen.name] -= total
+        return chosen
 
 
 @dataclass
@@ -190,6 +212,7 @@ def by_name() -> dict[str, type]:
     """The routers by the names the course uses."""
     return {
         "round robin": RoundRobin,
+        "weighted": WeightedRoundRobin,
         "least connections": LeastConnections,
         "least tokens": LeastTokens,
         "power of two": PowerOfTwo,

@@ -20,6 +20,7 @@ from servelab.simulate import (
     sample,
     simulate,
 )
+from servelab.theory.routing import smooth_round_robin
 
 TIME = Linear(0.03, 0.002, 1e-6, 2e-4)
 CONFIG = EngineConfig(num_blocks=400, block_size=32, max_num_seqs=32)
@@ -56,6 +57,13 @@ def test_routers_choose_as_they_say() -> None:
     drawn = [routers.PowerOfTwo()(request, targets, rng).name for _time in range(300)]
     assert "a" not in drawn and 170 < drawn.count("b") < 230  # the worst never wins; the best is drawn 2 times of 3
     assert {routers.PowerOfTwo(d=1)(request, targets, rng).name for _time in range(50)} == {"a", "b", "c"}
+
+
+def test_weighted_turns_are_nginx_s() -> None:
+    rng, router = np.random.default_rng(0), routers.WeightedRoundRobin({"a": 5, "c": 2})
+    targets = [Fake("a"), Fake("b"), Fake("c")]
+    chosen = [targets.index(router(Sequence(0, 10, 5), targets, rng)) for _turn in range(24)]
+    assert chosen == smooth_round_robin([5, 1, 2], 24).tolist()
 
 
 def test_affinity_follows_the_prefix_until_its_replica_is_too_busy() -> None:

@@ -31,6 +31,7 @@ from servelab.widgets.engine_choice import engine_choice
 from servelab.widgets.gantt import gantt
 from servelab.widgets.kv_cache import kv_cache
 from servelab.widgets.player import player
+from servelab.widgets.policies import policies
 from servelab.widgets.queueing import queueing
 from servelab.widgets.restaurant import restaurant
 from servelab.widgets.ring import ring
@@ -170,6 +171,7 @@ EXPLORERS: dict[str, Callable[[], Explorer]] = {
     "gantt": _gantt,
     "kv_cache": _kv_cache,
     "player": _player,
+    "policies": policies,
     "queueing": _queueing,
     "restaurant": lambda: restaurant(0.5, 0.05),
     "ring": lambda: ring(recorded=[f"user {n * n % 37}" for n in range(600)]),
