@@ -18,6 +18,8 @@ WIDE = 12
 """Blocks in a row of the drawn pool."""
 LARGE, MOST_CELLS = 96, 400
 """Blocks from which a pool is drawn smaller, and how many of it are drawn."""
+BROAD, TALL = 0.92, 0.84
+"""Of a block in a row, and of the row."""
 LABELS = {"mode": "text", "hoverinfo": "skip", "showlegend": False, "textfont": {"size": 12}}
 
 
@@ -99,7 +101,7 @@ def pool(
         users: names of the sequences that use each block.
         filled: tokens in each block.
         colors: a palette position for each name.
-        known: blocks that can be found by their prefix; those of them that nobody uses are drawn with a dashed edge.
+        known: blocks that can be found by their prefix; those of them that nobody uses are drawn with a green edge.
         numbered: whether the engine told the numbers.
     """
     large = len(users) > LARGE
@@ -111,11 +113,16 @@ def pool(
         title = _("The pool: blocks, {n} in a row (their places are made up)")
     title = title.format(n=wide)
     if known:
-        title += "<br>" + _("dotted: nobody's, but its prefix is known")
+        title += "<br>" + _("green edge: nobody's, but its prefix is known")
     fig = style.figure(title, height=110 + tall * rows)
-    for number, (names, tokens) in enumerate(zip(users[:count], filled, strict=False)):
-        color = colors[names[0]] if names else None
-        _cell(fig, number % wide, number // wide, tokens / block_size, color, dashed=number in known and not names)
+    _cells(
+        fig,
+        [n % wide for n in range(count)],
+        [n // wide for n in range(count)],
+        [tokens / block_size for tokens in filled[:count]],
+        [colors[names[0]] if names else None for names in users[:count]],
+        [n in known and not names for n, names in enumerate(users[:count])],
+    )
     said = [" ".join(names) if len(names) < 3 else f"{len(names)}×" for names in users[:count]]
     fig.add_scatter(
         x=[n % wide for n in range(count)],
@@ -134,24 +141,41 @@ def tables(
     names = list(tables)
     fig = style.figure(_("Block of the sequence, in order"), _("Sequence"), height=110 + 44 * max(3, len(names)))
     longest = max([len(table) for table in tables.values()], default=0)
-    for y, (name, table) in enumerate(tables.items()):
-        for x in range(len(table)):
-            full = min(1.0, max(0.0, tokens[name] / block_size - x))
-            _cell(fig, x, y, full, colors[name])
-    places = [(x, y, number) for y, table in enumerate(tables.values()) for x, number in enumerate(table)]
-    x, y, numbers = zip(*places, strict=True) if places else ([], [], [])
-    fig.add_scatter(x=list(x), y=list(y), text=[f"<b>{number}</b>" for number in numbers], **LABELS)
+    cells = [(x, y, name, number) for y, (name, table) in enumerate(tables.items()) for x, number in enumerate(table)]
+    full = [min(1.0, max(0.0, tokens[name] / block_size - x)) for x, _y, name, _number in cells]
+    x, y, names_, numbers = map(list, zip(*cells, strict=True)) if cells else ([], [], [], [])
+    _cells(fig, x, y, full, [colors[name] for name in names_])
+    fig.add_scatter(x=x, y=y, text=[f"<b>{number}</b>" for number in numbers], **LABELS)
     rows = max(3, len(names))
     fig.update_yaxes(tickvals=list(range(len(names))), ticktext=names, range=[rows - 0.4, -0.6], showgrid=False)
     columns = max(6, longest)
     return fig.update_xaxes(range=[-0.6, columns - 0.4], tickvals=list(range(columns)), showgrid=False, zeroline=False)
 
 
-def _cell(fig: go.Figure, x: float, y: float, full: float, color: int | None, dashed: bool = False) -> None:
-    """One block: its frame, and its colour as far as it is filled; dashed where nobody uses what it keeps."""
-    edge = {"type": "rect", "layer": "below", "line": {"color": style.INK, "width": 1}}
-    kept = {"line": {"color": style.GREEN, "width": 2, "dash": "dot"}} if dashed else {}
-    fig.add_shape(x0=x - 0.46, x1=x + 0.46, y0=y - 0.42, y1=y + 0.42, fillcolor=style.FAINT, **{**edge, **kept})
-    if color is not None and full:
-        right = x - 0.46 + 0.92 * full
-        fig.add_shape(x0=x - 0.46, x1=right, y0=y - 0.42, y1=y + 0.42, fillcolor=style.fade(color, 0.5), **edge)
+def _cells(
+    fig: go.Figure,
+    x: Sequence[float],
+    y: Sequence[float],
+    full: Sequence[float],
+    colors: Sequence[int | None],
+    known: Sequence[bool] = (),
+) -> None:
+    """Blocks around their middles: the frame of each, green where its prefix is known, and its colour as far as it is
+    filled. Bars, for a shape each takes a page three times as long to draw."""
+    known = known or [False] * len(x)
+    edges = [style.GREEN if one else style.INK for one in known]
+    frame = {"color": style.FAINT, "line": {"color": edges, "width": [2.5 if one else 1 for one in known]}}
+    held = [i for i, color in enumerate(colors) if color is not None and full[i]]
+    fill = {"color": [style.fade(colors[i], 0.5) for i in held], "line": {"color": style.INK, "width": 1}}
+    for which, share, marker in ((range(len(x)), [1.0] * len(x), frame), (held, full, fill)):
+        fig.add_bar(
+            x=[x[i] for i in which],
+            base=[y[i] - TALL / 2 for i in which],
+            y=[TALL] * len(which),
+            width=[BROAD * share[i] for i in which],
+            offset=-BROAD / 2,
+            marker=marker,
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    fig.update_layout(barmode="overlay")

@@ -22,9 +22,18 @@ POWERS = [1, 2, 4, 8, 16, 32, 64, 128]
 
 
 def throughput(
-    sweep: pd.DataFrame, model: StepModel | None = None, *, prompt_tokens: float = 0, output_tokens: float = 64
+    sweep: pd.DataFrame,
+    model: StepModel | None = None,
+    *,
+    prompt_tokens: float = 0,
+    output_tokens: float = 64,
+    simulated: pd.DataFrame | None = None,
 ) -> go.Figure:
-    """Output tokens/s over concurrency, with the step model's curve and its knee where `model` is given."""
+    """Output tokens/s over concurrency, with the step model's curve and its knee where `model` is given.
+
+    Args:
+        simulated: the same loads played by a simulator: columns `concurrency`, `tok_s`.
+    """
     fig = _over_concurrency(_("Throughput (output tokens/s)"), sweep)
     fig.add_scatter(x=sweep.concurrency, y=sweep.tok_s, **style.mark("measured", _("throughput"), color=0))
     if model:
@@ -33,6 +42,10 @@ def throughput(
         fig.add_scatter(x=batch, y=curve, **style.mark("modelled", _("step model"), color=1))
         if batch[0] < model.knee < batch[-1]:
             style.rule(fig, x=model.knee, text=_("knee of the model"), color=style.ORANGE)
+    if simulated is not None:
+        look = style.mark("simulated", _("the engine's rules"), color=2) | {"mode": "lines+markers"}
+        look["marker"] = {"symbol": "circle-open", "size": 9, "color": style.GREEN, "line": {"width": 2}}
+        fig.add_scatter(x=simulated.concurrency, y=simulated.tok_s, **look)
     return fig.update_yaxes(rangemode="tozero")
 
 

@@ -26,7 +26,7 @@ def name_of(request: int) -> str:
 
 
 def pool(moment: Moment) -> go.Figure:
-    """Every block of the pool: whose it is and how full, or free; a dotted edge is a free one with a known prefix."""
+    """Every block of the pool: whose it is and how full, or free; a green edge is a free one with a known prefix."""
     holders = moment.holders
     count = max([moment.num_blocks, *(n + 1 for n in holders)])
     filled = [0] * count

@@ -1,15 +1,15 @@
 """What an engine did, step by step, as plain values, whoever tells it: one player shows all of them.
 
 `servelab.tiny.history.moments` reads them off the tiny engine's snapshots and `servelab.simulate.history.moments` off
-the simulator. Of a real server a client sees tokens only: `observed` infers its steps from them, and `phases` who
-waited, was read and wrote when. `steps` are those that the client saw (`servelab.calibrate.bursts`): when each ended,
-and who received which of its tokens (counted from 0) with it.
+the simulator. Of a real server a client sees tokens only: `steps` finds the engine's steps in them, `observed` says
+what went on in each, and `phases` who waited, was read and wrote when.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
+from bisect import bisect_left
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -19,12 +19,16 @@ import pandas as pd
 from servelab.load.metrics import Record
 
 Steps = Sequence[tuple[float, dict[int, int]]]
+"""When each step ended, as the client saw it, and who received which of its tokens (from 0) with it."""
 
 QUEUE, PREFILL, DECODE, BACK = "queue", "prefill", "decode", "back"
 """Phases of a request: waits, its prompt is read, it writes, it was put back (preempted) and waits again."""
 
 MISSED = 3
 """Steps of others that a request may miss while it writes: a late read is no preemption."""
+
+NEAR, LATE = 1 / 3, 3
+"""In times from token to token: how near to a step's first token its others come, and how late they may be read."""
 
 RESERVED = 1
 """Blocks of the pool that nobody can hold: number 0."""
@@ -148,29 +152,55 @@ class Places:
             del self._held[owner]
 
 
-def begins(records: Sequence[Record], steps: Steps) -> list[float]:
+def steps(records: Sequence[Record]) -> Steps:
+    """The steps that brought the tokens of a load: nobody gets two in one, and whoever writes gets one in each.
+
+    So an answer counts the steps by itself, even where a busy client reads the tokens of several at once (then those
+    steps seem to end together: to time single ones there is `servelab.calibrate.observe`). Times decide with whom a
+    first token came, and that a request was away when its next token comes long after the step it would belong to.
+    """
+    usual = [tpot for r in records if (tpot := r.tpot_s) > 0 for _token in r.token_times_s]
+    gap = float(np.median(usual)) if usual else 0.0
+    near, late = NEAR * gap, LATE * gap
+    ends: list[float] = []
+    wrote: list[dict[int, int]] = []
+    last: dict[int, int] = {}
+    for t, i, k, sent in sorted((t, r.id, k, r.sent_s) for r in records for k, t in enumerate(r.token_times_s)):
+        step = last.get(i, -1) + 1
+        if not k or (step < len(ends) and t - ends[step] > late):
+            beside = range(max(step, bisect_left(ends, t - near)), len(ends))
+            step = next((n for n in beside if sent <= ends[n]), len(ends))
+        if step == len(ends):
+            ends.append(t)
+            wrote.append({})
+        wrote[step][i] = k
+        last[i] = step
+    return list(zip(ends, wrote, strict=True))
+
+
+def begins(records: Sequence[Record], found: Steps) -> list[float]:
     """When each step began: where the one before ended, or an idle engine's first request was sent."""
     sent = {r.id: r.sent_s for r in records}
     return [
         max(before, min(sent[i] for i in wrote))
-        for before, (_end, wrote) in zip([-math.inf, *(end for end, _wrote in steps)], steps, strict=False)
+        for before, (_end, wrote) in zip([-math.inf, *(end for end, _wrote in found)], found, strict=False)
     ]
 
 
-def observed(records: Sequence[Record], steps: Steps, num_blocks: int, block_size: int) -> list[Moment]:
+def observed(records: Sequence[Record], num_blocks: int, block_size: int) -> list[Moment]:
     """The steps of a real engine as far as its client could see them: one for each that brought a token.
 
     Blocks follow from lengths: prompt and written tokens less the newest one, rounded up. A request that misses more
     than `MISSED` steps of the others counts as put back. Not seen: pieces of a prompt before its last, shared
     prefixes, steps without a token.
     """
-    by_id, places, moments = {r.id: r for r in records}, Places(num_blocks), []
-    last = {i: step for step, (_end, wrote) in enumerate(steps) for i in wrote}
-    first = {i: step for step, (_end, wrote) in reversed(list(enumerate(steps))) for i in wrote}
-    away = {(i, step) for i, missed in _missed(steps).items() for step in missed}
+    found, by_id, places, moments = steps(records), {r.id: r for r in records}, Places(num_blocks), []
+    last = {i: step for step, (_end, wrote) in enumerate(found) for i in wrote}
+    first = {i: step for step, (_end, wrote) in reversed(list(enumerate(found))) for i in wrote}
+    away = {(i, step) for i, missed in _missed(found).items() for step in missed}
     cached: dict[int, int] = {}
     running: list[int] = []
-    for step, ((end, wrote), start) in enumerate(zip(steps, begins(records, steps), strict=True)):
+    for step, ((end, wrote), start) in enumerate(zip(found, begins(records, found), strict=True)):
         preempted = [i for i in running if (i, step) in away]
         running = [i for i in running if i not in preempted]
         admitted = sorted((i for i in wrote if i not in running), key=lambda i: (by_id[i].intended_s, i))
@@ -207,10 +237,10 @@ def observed(records: Sequence[Record], steps: Steps, num_blocks: int, block_siz
     return moments
 
 
-def _missed(steps: Steps) -> dict[int, list[int]]:
+def _missed(found: Steps) -> dict[int, list[int]]:
     """The steps that each request spent put back."""
     at: dict[int, list[int]] = {}
-    for step, (_end, wrote) in enumerate(steps):
+    for step, (_end, wrote) in enumerate(found):
         for i in wrote:
             at.setdefault(i, []).append(step)
     return {
@@ -219,17 +249,17 @@ def _missed(steps: Steps) -> dict[int, list[int]]:
     }
 
 
-def on_steps(readings: pd.DataFrame, steps: Steps) -> pd.DataFrame:
-    """Readings (`t_s` on the records' clock) with a column `step`: how many steps were over, counted from 0.
+def on_steps(readings: pd.DataFrame, records: Sequence[Record]) -> pd.DataFrame:
+    """Readings (`t_s` on the clock of the records) with a column `step`: how many steps were over, counted from 0.
 
     Between two ends it grows evenly. Readings before the first end and after the last are left out.
     """
-    ends = np.array([end for end, _wrote in steps])
+    ends = np.array([end for end, _wrote in steps(records)])
     inside = readings[(readings.t_s >= ends[0]) & (readings.t_s <= ends[-1])]
     return inside.assign(step=np.interp(inside.t_s, ends, np.arange(ends.size)))
 
 
-def phases(records: Sequence[Record], steps: Steps, budget: int | None = None) -> pd.DataFrame:
+def phases(records: Sequence[Record], budget: int | None = None) -> pd.DataFrame:
     """Every request's phases over time: columns `id`, `phase`, `start_s`, `end_s`, by intended time.
 
     The client sees when a prompt had been read, not when reading began. With a `budget` of tokens a step the latest
@@ -237,10 +267,10 @@ def phases(records: Sequence[Record], steps: Steps, budget: int | None = None) -
     prompts leave of each step. Without one, every prompt was read in one step. What came before, since the intended
     time, is the queue. A request without a token waits to its end.
     """
-    by_id = {r.id: r for r in records}
-    start = begins(records, steps)
-    first = {i: step for step, (_end, wrote) in enumerate(steps) for i, k in wrote.items() if k == 0}
-    room = [math.inf if budget is None else budget - sum(k > 0 for k in wrote.values()) for _end, wrote in steps]
+    found, by_id = steps(records), {r.id: r for r in records}
+    start = begins(records, found)
+    first = {i: step for step, (_end, wrote) in enumerate(found) for i, k in wrote.items() if k == 0}
+    room = [math.inf if budget is None else budget - sum(k > 0 for k in wrote.values()) for _end, wrote in found]
     began: dict[int, float] = {}
     for i in sorted(first, key=lambda i: (-first[i], -by_id[i].intended_s)):
         one, step, left = by_id[i], first[i], float(by_id[i].prompt_tokens)
@@ -252,7 +282,7 @@ def phases(records: Sequence[Record], steps: Steps, budget: int | None = None) -
                 break
             step -= 1
         began[i] = max(start[step], one.sent_s)
-    missed, rows = _missed(steps), []
+    missed, rows = _missed(found), []
     for one in sorted(records, key=lambda r: (r.intended_s, r.id)):
         if one.id not in began:
             rows.append((one.id, QUEUE, one.intended_s, one.finished_s))
@@ -261,8 +291,8 @@ def phases(records: Sequence[Record], steps: Steps, budget: int | None = None) -
         rows.append((one.id, PREFILL, began[one.id], one.first_token_s))
         since = one.first_token_s
         for from_, to in _runs(missed[one.id]):
-            rows += [(one.id, DECODE, since, start[from_]), (one.id, BACK, start[from_], steps[to][0])]
-            since = steps[to][0]
+            rows += [(one.id, DECODE, since, start[from_]), (one.id, BACK, start[from_], found[to][0])]
+            since = found[to][0]
         rows.append((one.id, DECODE, since, one.last_token_s))
     rows = [row for row in rows if row[3] > row[2]]
     return pd.DataFrame(rows, columns=["id", "phase", "start_s", "end_s"])

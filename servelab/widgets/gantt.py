@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from servelab.calibrate import bursts
 from servelab.errors import ServelabError
 from servelab.figures import gantt as figures
 from servelab.figures import style
@@ -76,7 +75,7 @@ def gantt(
     if measured is not None:
         measured_frame = measured.frame()
         early = min(r.intended_s for r in measured.records)
-        real = phases(measured.records, bursts(measured.records), config.max_num_batched_tokens)
+        real = phases(measured.records, config.max_num_batched_tokens)
         real = real.assign(start_s=real.start_s - early, end_s=real.end_s - early)
 
     @lru_cache(maxsize=32)
@@ -92,7 +91,7 @@ def gantt(
             policy="fcfs" if policy == "fcfs" else "priority",
         )
         result = simulate(asked, settings, step_time, arrivals=times * own_rate / rate)
-        return Run(result.frame(), phases(result.records, bursts(result.records), budget), result.about["preemptions"])
+        return Run(result.frame(), phases(result.records, budget), result.about["preemptions"])
 
     def both(simulated: pd.DataFrame, real: pd.DataFrame | None) -> dict[style.Kind, pd.DataFrame]:
         return {"simulated": simulated} | ({} if real is None else {"measured": real})

@@ -84,9 +84,7 @@ def policies(step: StepModel = STEP) -> Explorer:
         told, drawn = figures.names(), runs(slower, rate, sessions, prefix)
         tails = {run.policy: float(np.quantile(run.ttft_s, figures.TAIL)) for run in drawn}
         best, worst = min(tails, key=tails.get), max(tails, key=tails.get)
-        text = _(
-            "Shortest tail: {best}, 95 % have a first token within {low:.1f} s; longest: {worst}, {high:.1f} s."
-        )
+        text = _("Shortest tail: {best}, 95 % have a first token within {low:.1f} s; longest: {worst}, {high:.1f} s.")
         return text.format(best=told[best], low=tails[best], worst=told[worst], high=tails[worst])
 
     controls = {

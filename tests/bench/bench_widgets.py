@@ -56,21 +56,25 @@ def _kernel_ms(explorer, presses: int) -> list[float]:
 
 
 def _page_ms(bench: Bench, names: list[str], presses: int) -> dict[str, list[float]]:
-    """Milliseconds from an arrow key on each explorer's first slider to the last redraw that follows."""
+    """Milliseconds from an arrow key on each explorer's first slider to the last redraw that follows.
+
+    Each explorer has a notebook of its own, as a lesson has one or two: every plot more makes a page slower.
+    """
     from tests.browser.lab import opened, write_notebook
 
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder) / "workspace"
         workspace.mkdir()
         setup = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom tests.widgets.samples import EXPLORERS"
-        write_notebook(workspace / "explorers.ipynb", [setup, *(f"EXPLORERS[{name!r}]()" for name in names)])
         bench.say("starting JupyterLab and Chromium")
         with opened(workspace, Path(folder) / "state") as session:
-            session.open("explorers.ipynb")
-            session.run_all()
             times = {}
-            for position, name in enumerate(names, start=1):
+            for name in names:
                 bench.say(f"{name}: {presses} key presses in the page")
-                session.redraws(position, 4)
-                times[name] = session.redraws(position, presses)
+                write_notebook(workspace / f"{name}.ipynb", [setup, f"EXPLORERS[{name!r}]()"])
+                session.open(f"{name}.ipynb")
+                session.run_all()
+                session.redraws(1, 4)
+                times[name] = session.redraws(1, presses)
+                session.end()
     return times

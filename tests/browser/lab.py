@@ -63,8 +63,12 @@ class Session:
         """Save the notebook and load its page anew; `end` ends its kernel before, so that a fresh one serves it."""
         self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
         if end:
-            self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+            self.end()
         self.open(path)
+
+    def end(self) -> None:
+        """End the open notebook's kernel."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
 
     def command(self, name: str) -> None:
         """Execute one of JupyterLab's commands, as its menu does."""

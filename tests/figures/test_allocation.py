@@ -50,13 +50,13 @@ def test_predicted_bars_and_measured_points():
 
 def test_the_pool_shows_users_and_how_full_a_block_is():
     fig = figures.pool([[], ["A", "B"], ["A"], []], [0, 8, 2, 0], 8, {"A": 0, "B": 1})
-    assert [text.replace("<br>", " ") for text in fig.data[0].text][1:3] == ["1 <b>A B</b>", "2 <b>A</b>"]
-    fills = [s for s in fig.layout.shapes if s.fillcolor != figures.style.FAINT]
-    assert [round(s.x1 - s.x0, 2) for s in fills] == [0.92, 0.23]
+    frames, fills, labels = fig.data
+    assert [text.replace("<br>", " ") for text in labels.text][1:3] == ["1 <b>A B</b>", "2 <b>A</b>"]
+    assert len(frames.x) == 4 and list(fills.x) == [1, 2] and fills.width == pytest.approx([0.92, 0.23])
 
 
 def test_tables_list_block_numbers_in_order():
     fig = figures.tables({"A": [5, 2], "B": [9]}, {"A": 11, "B": 8}, 8, {"A": 0, "B": 1})
-    assert list(fig.data[0].text) == ["<b>5</b>", "<b>2</b>", "<b>9</b>"]
-    assert list(fig.data[0].x) == [0, 1, 0] and list(fig.layout.yaxis.ticktext) == ["A", "B"]
+    assert list(fig.data[2].text) == ["<b>5</b>", "<b>2</b>", "<b>9</b>"]
+    assert list(fig.data[2].x) == [0, 1, 0] and list(fig.layout.yaxis.ticktext) == ["A", "B"]
     assert figures.tables({}, {}, 8, {}).layout.yaxis.title.text

@@ -35,6 +35,13 @@ def test_throughput_shows_measurement_model_and_knee(sweep):
     assert "tokens/s" in fig.layout.yaxis.title.text
 
 
+def test_throughput_lays_a_simulation_over_both(sweep):
+    played = sweep.assign(tok_s=sweep.tok_s * 0.9)
+    fig = figures.throughput(sweep, MODEL, prompt_tokens=16, output_tokens=32, simulated=played)
+    dotted = named(fig, "(simulated)")
+    assert dotted.y.tolist() == played.tok_s.tolist() and dotted.line.dash == "dot"
+
+
 def test_latency_is_in_milliseconds_with_its_slo(sweep):
     fig = figures.latency(sweep, MODEL, slo_s=0.1)
     assert fig.data[0].y == pytest.approx(sweep.tpot_s * 1000)

@@ -21,48 +21,49 @@ def named(fig, part):
     return next(t for t in fig.data if t.name and part in t.name)
 
 
-def dotted(fig):
-    return [round(s.x0 + 0.46) for s in fig.layout.shapes if s.line.dash == "dot"]
+def green(fig):
+    frames = fig.data[0]
+    return [x for x, edge in zip(frames.x, frames.marker.line.color, strict=True) if edge == figures.style.GREEN]
 
 
 def test_the_pool_names_the_holders_of_every_block():
     fig = figures.pool(moment())
-    assert [text.split("<b>")[1].split("<")[0] for text in fig.data[0].text] == [
+    assert [text.split("<b>")[1].split("<")[0] for text in fig.data[2].text] == [
         "&nbsp;", "R0 R1", "R0", "R1", "&nbsp;", "R1", "&nbsp;", "&nbsp;", "&nbsp;",
     ]  # fmt: skip
-    assert dotted(fig) == [7], "a known block that is held is not free"
-    assert "dotted" in fig.layout.xaxis.title.text and "made up" not in fig.layout.xaxis.title.text
+    assert green(fig) == [7], "a known block that is held is not free"
+    assert "green" in fig.layout.xaxis.title.text and "made up" not in fig.layout.xaxis.title.text
 
 
 def test_places_that_the_engine_did_not_tell_are_said_to_be_made_up():
     fig = figures.pool(moment(numbered=False, known=()))
-    assert "made up" in fig.layout.xaxis.title.text and "dotted" not in fig.layout.xaxis.title.text
+    assert "made up" in fig.layout.xaxis.title.text and "green" not in fig.layout.xaxis.title.text
 
 
 def test_the_pool_fills_each_block_as_far_as_tokens_stand_in_it():
-    shapes = figures.pool(moment()).layout.shapes
-    widths = {round(s.x0 + 0.46): s.x1 - s.x0 for s in shapes if s.fillcolor != shapes[0].fillcolor}
+    fills = figures.pool(moment()).data[1]
+    widths = dict(zip(fills.x, fills.width, strict=True))
     full = 0.92
     assert widths == pytest.approx({1: full, 2: full / 2, 3: full / 4, 5: full})
 
 
 def test_a_large_pool_is_drawn_smaller_and_not_all_of_it():
     fig = figures.pool(moment(num_blocks=1000, tables={0: (1, 2)}))
-    assert len(fig.data[0].text) == 400 and "1<br>" not in fig.data[0].text[1]
+    assert len(fig.data[2].text) == 400 and "1<br>" not in fig.data[2].text[1]
 
 
 def test_a_block_beyond_the_pool_is_drawn():
-    assert len(figures.pool(moment(tables={0: (1, 10)}, numbered=False)).data[0].text) == 11
+    assert len(figures.pool(moment(tables={0: (1, 10)}, numbered=False)).data[2].text) == 11
 
 
 def test_tables_leave_room_for_the_longest_and_cut_what_is_longer():
     fig = figures.tables(moment(), rows=5, longest=9)
     assert fig.layout.yaxis.range[0] > 4 and fig.layout.xaxis.range[1] > 8
-    assert fig.data[0].text == ("<b>1</b>", "<b>2</b>", "<b>1</b>", "<b>5</b>", "<b>3</b>")
+    assert fig.data[2].text == ("<b>1</b>", "<b>2</b>", "<b>1</b>", "<b>5</b>", "<b>3</b>")
     long = figures.tables(moment(tables={0: tuple(range(1, 31))}, cached={0: 119}, num_blocks=40), longest=30)
-    assert long.data[0].text[0] == "<b>7</b>" and len(long.data[0].text) == figures.LONGEST_TABLE
+    assert long.data[2].text[0] == "<b>7</b>" and len(long.data[2].text) == figures.LONGEST_TABLE
     assert "last 24" in long.layout.xaxis.title.text
-    assert min(s.x1 - s.x0 for s in long.layout.shapes) == pytest.approx(0.92 * 3 / 4)
+    assert min(long.data[1].width) == pytest.approx(0.92 * 3 / 4)
 
 
 def test_queues_stand_in_their_order_with_their_marks():

@@ -33,7 +33,7 @@ def test_a_step_forward_and_back_moves_every_view(explorer):
     for step in (64, 65, 64):
         explorer.controls["step"].value = step
         pool, tables, queues, run = explorer.views
-        seen.append((pool.data[0].text, tables.data[0].text, queues.data[0].text, run.layout.shapes[1].x0))
+        seen.append((pool.data[2].text, tables.data[2].text, queues.data[0].text, run.layout.shapes[1].x0))
     assert seen[0] == seen[2] and all(a != b for a, b in zip(*seen[:2], strict=True))
 
 
