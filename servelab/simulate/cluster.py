@@ -436,7 +436,7 @@ def sample(cluster: Cluster, requests: Many[Request], arrivals: NDArray[np.float
 
     Args:
         cluster: some nodes, a fair sample of all: its k nodes stand for `of`.
-        requests: the load of the WHOLE, in order; a part k / of is drawn, each request independently.
+        requests: the load of the WHOLE, in order; a part k / of is drawn, each session independently.
         arrivals: their times in seconds, shape (requests,).
         of: how many nodes there are in all.
 

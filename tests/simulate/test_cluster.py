@@ -196,6 +196,16 @@ def test_a_sample_stands_for_the_whole() -> None:
         sample(Cluster([NODE] * 3), asked, times, of=2)
 
 
+def test_a_sample_draws_sessions_whole_and_requests_without_one_alone() -> None:
+    whose = [f"s{n % 20}" for n in range(400)]
+    asked = [Request(n, list(range(8)), 4, extra={"session": name}) for n, name in enumerate(whose)]
+    kept = [r.id for r in sample(Cluster([NODE] * 2), asked, poisson(50).offsets(400), of=4).result.records]
+    drawn = {whose[n] for n in kept}
+    assert kept == [n for n in range(400) if whose[n] in drawn] and 0 < len(drawn) < 20
+    alone = sample(Cluster([NODE] * 2), [Request(n, [7] * 64, 4) for n in range(400)], poisson(50).offsets(400), of=4)
+    assert 150 < len(alone.result.records) < 250
+
+
 def test_a_cluster_needs_nodes_and_requests() -> None:
     for nodes, asked in (([], REQUESTS), ([NODE], [])):
         with pytest.raises(ServelabError, match="at least one"):
