@@ -2,6 +2,9 @@
 
 A bench is a file `tests/bench/bench_<name>.py` with `def run(bench: Bench) -> None`; its docstring's first line
 is its title. It calls `bench.figure(...)` once for each figure and may keep raw data in `bench.data`.
+
+A record made on a GPU tier bears the card's name, `tiny-h100-80gb-hbm3.json`: it lies beside the CPU's `tiny.json`,
+which the course reads, and never takes its place.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from servelab import records
+from servelab import hardware, records
 from servelab.errors import ServelabError
 from servelab.paths import ROOT
 
@@ -51,6 +54,11 @@ class Bench:
         """Report one figure: `aim` is words such as 'under 5 ms'; `met` is computed from `value`, never assumed."""
         self.figures.append(Figure(name, float(value), unit, aim, bool(met)))
 
+    @property
+    def record(self) -> str:
+        """Name of the record: the bench's own, with the card's behind it on a GPU tier."""
+        return "-".join(filter(None, (self.name, records.card() if hardware.tier().kind == "cuda" else "")))
+
     def close(self) -> None:
         """Print the table, save the record (a quick run is not a record), and print the contract's closing lines."""
         table = Table(title=self.name)
@@ -60,7 +68,7 @@ class Bench:
             table.add_row(f.name, f"{f.value:.4g}", f.unit, f.aim, "met" if f.met else "missed")
         self.console.print(table)
         if not self.quick:
-            records.save(self.name, {"figures": [asdict(f) for f in self.figures], **self.data})
+            records.save(self.record, {"figures": [asdict(f) for f in self.figures], **self.data})
         for f in self.figures:
             verdict = "met" if f.met else "missed"
             print(f"{self.name}/{f.name}: {f.value:.4g} {f.unit} | aim {f.aim} | {verdict}")

@@ -500,7 +500,7 @@ def fit_machine(
 
 def key(server: Server) -> str:
     """Name of a calibration: the machine, the model, and a digest of the engine's configuration and versions."""
-    machine = re.sub(r"[^a-z0-9]+", "-", records.cpu_name().lower()).strip("-")
+    machine = records.card() or re.sub(r"[^a-z0-9]+", "-", records.cpu_name().lower()).strip("-")
     about = {**description(server), "versions": records.versions()}
     digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()[:8]
     return f"{machine}-{server.model}-{digest}"

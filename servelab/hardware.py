@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import re
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -82,13 +81,7 @@ def _flags() -> frozenset[str]:
 
 
 def _gpus() -> tuple[Gpu, ...]:
-    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
-    try:
-        text = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ()
-    rows = [line.rsplit(",", 1) for line in text.splitlines() if "," in line]
-    return tuple(Gpu(name.strip(), int(mib) * 2**20) for name, mib in rows if mib.strip().isdigit())
+    return tuple(Gpu(one["name"], one["memory_mib"] * 2**20) for one in records.gpus())
 
 
 def probe() -> Hardware:

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from servelab import course, hardware
+from servelab import course, hardware, records
 from servelab.errors import ServelabError
 from servelab.hardware import Gpu, Hardware
 
@@ -69,9 +69,13 @@ def test_no_avx2_is_one_sentence():
 
 
 def test_gpus_are_read_from_the_driver(monkeypatch):
-    said = "NVIDIA GeForce RTX 4090, 24564\nNVIDIA GeForce RTX 4090, 24564\nbroken, [N/A]\n"
+    records.gpus.cache_clear()
+    said = "NVIDIA GeForce RTX 4090, 24564, 580.1\nNVIDIA GeForce RTX 4090, 24564, 580.1\nbroken, [N/A], 580.1\n"
     monkeypatch.setattr(subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(a, 0, stdout=said))
     assert hardware.probe().gpus == (Gpu("NVIDIA GeForce RTX 4090", 24564 * 2**20),) * 2
+    assert records.card() == "rtx-4090-x2"
+    assert [one["driver"] for one in records.stamp()["hardware"]["gpus"]] == ["580.1"] * 2
+    records.gpus.cache_clear()
 
 
 def test_measure_is_kept_with_its_date(monkeypatch, tmp_path):

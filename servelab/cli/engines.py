@@ -280,6 +280,8 @@ def _doctor(fresh: bool, quick: bool) -> None:
             (_("memory bandwidth"), _("{x:.1f} GB/s, reading").format(x=peaks.bandwidth_bytes_per_s / 1e9)),
             (_("measured"), peaks.date),
         ]
+    if tier.kind == "cuda" and not quick:
+        rows.append((_("GPU, measured"), _card_peaks(tier.dtype)))
     for label, value in rows:
         facts.add_row(label, value)
     console.print(facts)
@@ -293,6 +295,19 @@ def _doctor(fresh: bool, quick: bool) -> None:
     for name, there, what in optional_parts(hw):
         parts.add_row(name, f"[green]{_('yes')}[/green]" if there else _("no"), what)
     console.print(parts)
+
+
+def _card_peaks(dtype: str) -> str:
+    """What one card of this machine reaches, in words; the reason where it cannot be measured."""
+    from servelab.engines import peaks
+
+    try:
+        top = peaks.measure("cuda", dtype)
+    except ServelabError as error:
+        return str(error)
+    return _("{x:.0f} TFLOP/s, {dtype}; {y:.0f} GB/s, reading").format(
+        x=top.gemm_flops_per_s / 1e12, dtype=dtype, y=top.bandwidth_bytes_per_s / 1e9
+    )
 
 
 def optional_parts(hw: Any) -> list[tuple[str, bool, str]]:

@@ -9,6 +9,8 @@ import datetime
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from servelab import hardware
@@ -51,26 +53,30 @@ def measure(device: str, dtype: str, n: int = 4096, stream_bytes: int = 2**30, r
     return hardware.Peaks(*json.loads(done.stdout), date)
 
 
-def _measure(device: str, dtype: str, n: int, stream_bytes: int, repeats: int) -> tuple[float, float]:
-    """Runs in the child: FLOP/s and bytes/s, best of `repeats`."""
-    import time
-
+def best_s(work: Callable[[], object], device: str, repeats: int = 10) -> float:
+    """Seconds of `work` on a torch device, best of `repeats`; on a GPU several in a row, so that starting one hides
+    behind the one before."""
     import torch
 
-    def best(work) -> float:
-        spans = []
-        for _attempt in range(repeats + 1):
-            start = time.perf_counter()
+    turns, spans = (10 if device.startswith("cuda") else 1), []
+    for _attempt in range(repeats + 1):
+        start = time.perf_counter()
+        for _turn in range(turns):
             work()
-            if device == "cuda":
-                torch.cuda.synchronize()
-            spans.append(time.perf_counter() - start)
-        return min(spans[1:])
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+        spans.append((time.perf_counter() - start) / turns)
+    return min(spans[1:])
+
+
+def _measure(device: str, dtype: str, n: int, stream_bytes: int, repeats: int) -> tuple[float, float]:
+    """Runs in the child: FLOP/s and bytes/s. On random numbers: a GPU multiplies equal ones faster."""
+    import torch
 
     kind = getattr(torch, dtype)
-    a = torch.ones(n, n, device=device, dtype=kind)
-    long = torch.ones(stream_bytes // BYTES[dtype], device=device, dtype=kind)
-    return 2 * n**3 / best(lambda: a @ a), stream_bytes / best(long.sum)
+    a = torch.randn(n, n, device=device, dtype=kind)
+    long = torch.randn(stream_bytes // BYTES[dtype], device=device, dtype=kind)
+    return 2 * n**3 / best_s(lambda: a @ a, device, repeats), stream_bytes / best_s(long.sum, device, repeats)
 
 
 if __name__ == "__main__":

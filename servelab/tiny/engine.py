@@ -219,7 +219,7 @@ class Engine:
         }
 
     def _parts(self, plan: Plan, batch: Batch, lengths: Sequence[int]) -> tuple[Part, ...]:
-        slots = iter(batch.slots.split(list(lengths)))
+        slots = iter(batch.slots.cpu().split(list(lengths)))  # one copy off a GPU, not one a request
         return tuple(
             Part(
                 request=work.request.id,

@@ -1,18 +1,22 @@
-"""Tokens a second and peak memory of transformers' generate, the tiny engine and vLLM, at batch 1, 8 and 32.
+"""Tokens a second and peak memory of transformers' generate, the tiny engine and vLLM, at batch 1, 8, 32 (and 64).
 
 The three take turns on the same prompts. Equal lengths are the case transformers likes best: nothing to pad, nobody
 to wait for. `mixed` is 32 requests of lengths as they come: its batch runs until the longest answer ends. Only
-tokens that were asked for count. transformers and tiny compute in a process of their own; vLLM is asked over HTTP.
+tokens that were asked for count. transformers and tiny compute in a process of their own; vLLM is asked over HTTP,
+and left out where it is not installed. All compute where the tier does and in its number format, with the packaged
+model. On a GPU batch 64 is asked too, every shape is warmed up, and memory is the card's.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from servelab import hardware, model
 from servelab.bench import Bench
@@ -20,8 +24,11 @@ from servelab.engines import vllm
 from servelab.load import drive
 from servelab.load.workload import Request, synthetic
 
-BATCHES = (1, 8, 32)
-BLOCK = 32  # what attention on a CPU asks for
+MODEL = "smollm2-135m"
+CUDA = hardware.tier().kind == "cuda"
+DEVICE, DTYPE = ("cuda", hardware.tier().dtype) if CUDA else ("cpu", "float32")
+BATCHES = (1, 8, 32, 64) if CUDA else (1, 8, 32)
+BLOCK = 16 if CUDA else 32  # 32 is what attention on a CPU asks for
 KV_BYTES = 2**30  # what vLLM gets on the CPU tier
 
 
@@ -51,31 +58,37 @@ def run(bench: Bench) -> None:
     shapes = {str(n): (n, prompt, output) for n in BATCHES} | {"mixed": (32, (prompt, 0.7), (output, 0.7))}
     if bench.quick:
         del shapes["mixed"]
-    rates: dict[str, dict[str, list[float]]] = {s: {"transformers": [], "tiny": [], "vllm": []} for s in shapes}
+    names = ["transformers", "tiny", *(["vllm"] if importlib.util.find_spec("vllm") else [])]
+    rates: dict[str, dict[str, list[float]]] = {s: {name: [] for name in names} for s in shapes}
     peaks, equal, answers = {}, 0, 0
     workers = {name: Worker(name) for name in ("transformers", "tiny")}
     try:
-        with vllm(name="bench-tiny", block_size=BLOCK, max_num_seqs=32) as server:
+        flags = {"model": MODEL, "block_size": BLOCK, "max_num_seqs": max(BATCHES), "dtype": DTYPE}
+        with vllm(name="bench-tiny", **flags) if "vllm" in names else nullcontext() as server:
             for turn in range(-1, rounds):  # turn -1 warms up and does not count
                 for shape, (n, p, o) in shapes.items():
-                    if turn < 0 and shape != "8":
+                    if turn < 0 and shape != "8" and not CUDA:  # a GPU's kernels are made for each shape
                         continue
                     load = synthetic(n=n, prompt_tokens=p, output_tokens=o, seed=1000 * (turn + 1) + n)
                     tokens = sum(r.output_tokens for r in load)
                     said = {name: worker.ask(load) for name, worker in workers.items()}
-                    rate = drive(server, load, concurrency=n, progress=False).summary().throughput_tok_s
+                    if server:
+                        rate = drive(server, load, concurrency=n, progress=False).summary().throughput_tok_s
                     if turn < 0:
                         continue
                     for name, one in said.items():
                         rates[shape][name].append(tokens / one["seconds"])
                         peaks[name] = one["peak_bytes"]
-                    rates[shape]["vllm"].append(rate)
-                    peaks["vllm"] = max(peaks.get("vllm", 0), server.memory_bytes())
+                    if server:
+                        rates[shape]["vllm"].append(rate)
+                    if server and not CUDA:  # on a card it takes the share it is told to
+                        peaks["vllm"] = max(peaks.get("vllm", 0), server.memory_bytes())
                     pairs = zip(said["transformers"]["answers"], said["tiny"]["answers"], strict=True)
                     equal += sum(a == b for a, b in pairs)
                     answers += n
                 bench.say(f"round {turn + 1} of {rounds}")
-            server.stop()
+            if server:
+                server.stop()
     finally:
         for worker in workers.values():
             worker.close()
@@ -89,6 +102,8 @@ def run(bench: Bench) -> None:
     bench.figure("answers equal to transformers'", 100 * equal / answers, "%", "all", equal == answers)
     bench.data = {
         "tier": hardware.tier().id,
+        "device": DEVICE,
+        "dtype": DTYPE,
         "prompt_tokens": prompt,
         "output_tokens": output,
         "rounds": rounds,
@@ -107,13 +122,14 @@ def _transformers() -> Callable[[list[tuple[list[int], int]]], list[list[int]]]:
     import torch
     from transformers import AutoModelForCausalLM
 
-    own = AutoModelForCausalLM.from_pretrained(model.prepare(progress=False), dtype=torch.float32)
+    own = AutoModelForCausalLM.from_pretrained(model.prepare(MODEL, progress=False), dtype=getattr(torch, DTYPE))
+    own = own.to(DEVICE)
     own.generation_config.eos_token_id = None  # write on; a minimum length would forbid the token instead
 
     def serve(load: list[tuple[list[int], int]]) -> list[list[int]]:
         longest, most = max(len(p) for p, _ in load), max(n for _, n in load)
-        ids = torch.tensor([[2] * (longest - len(p)) + p for p, _ in load])
-        mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p, _ in load])
+        ids = torch.tensor([[2] * (longest - len(p)) + p for p, _ in load], device=DEVICE)
+        mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p, _ in load], device=DEVICE)
         out = own.generate(ids, attention_mask=mask, do_sample=False, max_new_tokens=most, pad_token_id=2)
         return [row[longest : longest + n] for row, (_, n) in zip(out.tolist(), load, strict=True)]
 
@@ -121,11 +137,14 @@ def _transformers() -> Callable[[list[tuple[list[int], int]]], list[list[int]]]:
 
 
 def _tiny() -> Callable[[list[tuple[list[int], int]]], list[list[int]]]:
-    from servelab.theory.kv_cache import model_token_bytes
-    from servelab.tiny import Engine
+    import torch
 
-    blocks = KV_BYTES // (BLOCK * model_token_bytes(model.describe("smollm2-135m")))
-    engine = Engine(num_blocks=blocks, block_size=BLOCK, max_num_seqs=32, max_num_batched_tokens=2048)
+    from servelab.theory.kv_cache import model_token_bytes
+    from servelab.tiny import Engine, Llama
+
+    blocks = KV_BYTES // (BLOCK * model_token_bytes(model.describe(MODEL)))
+    own = Llama.load(model.prepare(MODEL, progress=False), DEVICE, getattr(torch, DTYPE))
+    engine = Engine(own, num_blocks=blocks, block_size=BLOCK, max_num_seqs=max(BATCHES), max_num_batched_tokens=2048)
 
     def serve(load: list[tuple[list[int], int]]) -> list[list[int]]:
         requests = [engine.add(p, n, ignore_eos=True) for p, n in load]
@@ -137,6 +156,10 @@ def _tiny() -> Callable[[list[tuple[list[int], int]]], list[list[int]]]:
 
 
 def _peak_bytes() -> int:
+    if CUDA:
+        import torch
+
+        return torch.cuda.max_memory_reserved()
     with open("/proc/self/status") as status:
         return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
