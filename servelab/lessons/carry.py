@@ -1,0 +1,72 @@
+"""A file that a learner writes beside a notebook, and the cell that carries it into the notebook she hands in.
+
+Graders receive notebooks, and a service is no cell. So she works in a file; a cell takes its text in when she runs it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from servelab.battery import Carried
+from servelab.i18n import _
+from servelab.paths import ASSETS
+from servelab.progress import in_notebook, is_static
+
+BEGIN, END = "carry(", "''')"
+STUB = "YOUR CODE HERE"
+
+
+def workbench(file: str | Path, start: str) -> Path:
+    """The learner's file, made from `assets/services/<start>.py` where there is none yet; what she wrote stays.
+
+    Shows a link that opens it beside the notebook.
+    """
+    path = Path(file)
+    if not path.exists():
+        path.write_text((ASSETS / "services" / f"{start}.py").read_text())
+    if in_notebook():
+        from IPython.display import FileLink, display
+
+        display(FileLink(path))
+    return path
+
+
+def carry(file: str | Path, text: str) -> Carried:
+    """The service that this cell carries.
+
+    In JupyterLab the file's present text takes the place of what the cell held: save the notebook, and the service is
+    in it. Where nobody works (a grader's sandbox, a run without a browser), the text in the cell is what counts. A
+    notebook that comes without its file, handed in by somebody, writes it.
+    """
+    path = Path(file)
+    if is_static() or not in_notebook():
+        return Carried(text)
+    if not path.exists() and STUB not in text:
+        path.write_text(text.lstrip("\n"))
+    written = path.read_text() if path.exists() else text
+    if written.strip() != text.strip():
+        _refill(written)
+    print(_("This cell carries {file}: save the notebook to hand it in.").format(file=path.name))
+    return Carried(written)
+
+
+def refilled(cell: str, text: str) -> str | None:
+    """A carrying cell with another text in it; None where the cell has not the form that it came in."""
+    head, mark, rest = cell.partition(", r'''")
+    _old, end, tail = rest.rpartition("''')")
+    if not (mark and end) or "'''" in text or text.rstrip().endswith("\\"):
+        return None
+    return f"{head}, r'''\n{text.strip()}\n''')" + tail
+
+
+def _refill(text: str) -> None:
+    """Put the file's text into the cell that runs now."""
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    history = shell.user_ns.get("In", [""])
+    new = refilled(history[-1], text)
+    if new is None:
+        print(_("The file holds three single quotes in a row, which this cell cannot carry: write them otherwise."))
+    else:
+        shell.set_next_input(new, replace=True)
