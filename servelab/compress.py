@@ -52,9 +52,9 @@ def load(model_id: str = "smollm2-135m") -> nn.Module:
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval().requires_grad_(False)
 
 
-def text_ids(tokens: int = 512) -> list[int]:
-    """The first `tokens` token ids of the course's own text, which has some 1,600."""
-    return models.tokenizer("smollm2-135m")(TEXT.read_text()).input_ids[:tokens]
+def text_ids(tokens: int = 512, start: int = 0) -> list[int]:
+    """`tokens` token ids of the course's own text from `start` on; in all there are some 1,600."""
+    return models.tokenizer("smollm2-135m")(TEXT.read_text()).input_ids[start : start + tokens]
 
 
 def size_bytes(model: nn.Module) -> int:
@@ -231,12 +231,31 @@ def pruned(model: nn.Module, share: float, sparse: bool = False) -> nn.Module:
     return _with(model, linear)
 
 
-def narrowed(model: nn.Module, share: float) -> nn.Module:
-    """Without the `share` of each layer's feed-forward neurons whose weights are the smallest (by product of norms)."""
+@torch.inference_mode()
+def contributions(model: nn.Module, ids: Sequence[int]) -> list[Tensor]:
+    """What each feed-forward neuron adds to its layer's output on a text: root mean square times its column's norm.
+
+    One vector (neurons,) a layer. Weights alone do not tell: a few neurons with small ones are active like no other.
+    """
+    found: list[Tensor] = []
+
+    def listen(down: nn.Linear, given: tuple[Tensor, ...]) -> None:
+        found.append(given[0].flatten(0, -2).pow(2).mean(0).sqrt() * down.weight.norm(dim=0))
+
+    hooks = [layer.mlp.down_proj.register_forward_pre_hook(listen) for layer in model.model.layers]
+    try:
+        model(torch.tensor([ids]), use_cache=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def narrowed(model: nn.Module, share: float, ids: Sequence[int]) -> nn.Module:
+    """Without the `share` of each layer's feed-forward neurons that contribute least on a text (`ids`)."""
     new = _shell(model)
-    for layer in new.model.layers:
+    for layer, weight in zip(new.model.layers, contributions(model, ids), strict=True):
         gate, up, down = layer.mlp.gate_proj.weight, layer.mlp.up_proj.weight, layer.mlp.down_proj.weight
-        weight = gate.norm(dim=1) * up.norm(dim=1) * down.norm(dim=0)
         keep = weight.topk(round(len(gate) * (1 - share))).indices.sort().values
         layer.mlp.gate_proj, layer.mlp.up_proj = _linear(gate[keep]), _linear(up[keep])
         layer.mlp.down_proj = _linear(down[:, keep])

@@ -164,10 +164,17 @@ def test_neurons_that_do_nothing_are_the_first_to_go(base):
     idle = copy.deepcopy(base)
     for layer in idle.model.layers:
         layer.mlp.down_proj.weight[:, torch.randperm(256)[:64]] = 0
-    narrow = compress.narrowed(idle, 0.25)
+    narrow = compress.narrowed(idle, 0.25, IDS)
     assert narrow.model.layers[0].mlp.gate_proj.weight.shape == (192, 128)
     assert narrow.model.layers[0].mlp.down_proj.weight.shape == (128, 192)
     close(logits(narrow), logits(idle), 1e-4)
+
+
+def test_contributions_are_of_the_text_and_leave_no_hook(base):
+    found = compress.contributions(base, IDS)
+    assert len(found) == 4 and all(one.shape == (256,) and (one > 0).all() for one in found)
+    assert not torch.equal(found[0], compress.contributions(base, IDS[:7])[0])
+    assert not any(layer.mlp.down_proj._forward_pre_hooks for layer in base.model.layers)
 
 
 def test_a_shortened_model_keeps_its_layers_and_its_cache(base):
