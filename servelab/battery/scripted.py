@@ -147,6 +147,8 @@ class ScriptedEngine:
                 request.transport.abort()
             one.state = "done"
             return web.json_response(self._event("".join(script.pieces), "stop") | {"usage": _usage(script)})
+        except ConnectionError:  # it hung up while a piece was on its way
+            return web.Response()
         finally:
             one.state = one.state if one.state == "done" else "gone"
 

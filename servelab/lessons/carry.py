@@ -5,29 +5,28 @@ Graders receive notebooks, and a service is no cell. So she works in a file; a c
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from servelab.battery import Carried
 from servelab.i18n import _
-from servelab.paths import ASSETS
+from servelab.paths import ASSETS, workspace
 from servelab.progress import in_notebook, is_static
 
-BEGIN, END = "carry(", "''')"
 STUB = "YOUR CODE HERE"
 
 
 def workbench(file: str | Path, start: str) -> Path:
-    """The learner's file, made from `assets/services/<start>.py` where there is none yet; what she wrote stays.
-
-    Shows a link that opens it beside the notebook.
+    """The learner's file in her workspace, the same for both languages: made from `assets/services/<start>.py` where
+    there is none yet; what she wrote stays. Shows a link that opens it beside the notebook.
     """
-    path = Path(file)
+    path = _place(file)
     if not path.exists():
         path.write_text((ASSETS / "services" / f"{start}.py").read_text())
-    if in_notebook():
+    if in_notebook() and not is_static():
         from IPython.display import FileLink, display
 
-        display(FileLink(path))
+        display(FileLink(os.path.relpath(path)))
     return path
 
 
@@ -38,9 +37,9 @@ def carry(file: str | Path, text: str) -> Carried:
     in it. Where nobody works (a grader's sandbox, a run without a browser), the text in the cell is what counts. A
     notebook that comes without its file, handed in by somebody, writes it.
     """
-    path = Path(file)
     if is_static() or not in_notebook():
         return Carried(text)
+    path = _place(file)
     if not path.exists() and STUB not in text:
         path.write_text(text.lstrip("\n"))
     written = path.read_text() if path.exists() else text
@@ -48,6 +47,10 @@ def carry(file: str | Path, text: str) -> Carried:
         _refill(written)
     print(_("This cell carries {file}: save the notebook to hand it in.").format(file=path.name))
     return Carried(written)
+
+
+def _place(file: str | Path) -> Path:
+    return Path(file) if Path(file).is_absolute() else workspace() / file
 
 
 def refilled(cell: str, text: str) -> str | None:
