@@ -18,20 +18,23 @@ SILENCE = Suite("silence", {"running": RUNNING, "waiting": WAITING, "retry_budge
 """With a short time limit, so that nobody waits long to see it kept."""
 
 
-async def crowd(scene: Scene, n: int) -> tuple[list[Exchange], list[Exchange]]:
-    """(still waiting, refused) of `n` requests sent while the engine answers nobody."""
-    await scene.engine.reset(Script(hold=0))
-    sent = [await scene.send() for _n in range(n)]
+async def split(sent: list[Exchange], spare: int) -> tuple[list[Exchange], list[Exchange]]:
+    """(still waiting, answered) once at least `spare` are answered, or all patience is gone."""
     heads = [asyncio.ensure_future(one.head(2 * PATIENCE_S)) for one in sent]
-    await until(lambda: sum(head.done() for head in heads) >= n - RUNNING - WAITING)
+    await until(lambda: sum(head.done() for head in heads) >= spare)
     await asyncio.sleep(GRACE_S)
     answered = [head.done() for head in heads]
     for head in heads:
         head.cancel()
     await asyncio.gather(*heads, return_exceptions=True)
-    return [o for o, a in zip(sent, answered, strict=True) if not a], [
-        o for o, a in zip(sent, answered, strict=True) if a
-    ]
+    pairs = list(zip(sent, answered, strict=True))
+    return [one for one, done in pairs if not done], [one for one, done in pairs if done]
+
+
+async def crowd(scene: Scene, n: int) -> tuple[list[Exchange], list[Exchange]]:
+    """(still waiting, refused) of `n` requests sent while the engine answers nobody."""
+    await scene.engine.reset(Script(hold=0))
+    return await split([await scene.send() for _n in range(n)], n - RUNNING - WAITING)
 
 
 @PRESSURE.verdict(
@@ -87,27 +90,33 @@ async def flood(scene: Scene) -> str:
 
 @PRESSURE.verdict("leavers", lambda: _("Who leaves the queue makes room in it, and never reaches the engine."))
 async def leavers(scene: Scene) -> str:
-    """The queue is full; those who wait hang up; others take their place."""
-    held, refused = await crowd(scene, RUNNING + WAITING)
-    if refused or not await until(lambda: len(scene.engine.open) == RUNNING):
+    """The queue is full; those who wait hang up, while the engine is still at work; others take their places."""
+    await scene.engine.reset(Script(hold=0))
+    served = [await scene.send() for _n in range(RUNNING)]
+    if not await until(lambda: len(scene.engine.open) == RUNNING):
         return _("the queue does not fill")
-    served = [asked.prompt for asked in scene.engine.asked]
-    for one in held:
-        one.leave()
-    if not await until(lambda: not scene.engine.open):
-        return _("the clients have left, and the engine goes on")
-    if await until(lambda: len(scene.engine.asked) > RUNNING, 0.5):
-        return _("the engine was asked for a client who had left the queue")
-    again, refused = await crowd(scene, RUNNING + WAITING)
+    _held, refused = await split(left := [await scene.send() for _n in range(WAITING)], 0)
     if refused:
-        return _("those who left still hold their places: the next gets {status}").format(status=refused[0].status)
+        return _("the queue does not fill")
+    for one in left:
+        one.leave()
+    for _again in range(10):  # the news of their leaving may take a moment
+        sent = [await scene.send() for _n in range(WAITING + 1)]
+        others, refused = await split(sent, 1)
+        if len(refused) == 1:
+            break
+        for one in sent:
+            one.leave()
+    else:
+        return _("those who left still hold their places: the next gets {status}").format(status=sent[0].status)
     scene.engine.script = Script()
     scene.engine.release()
-    for one in again:
+    for one in served + others:
         if (await one.whole()).status != 200:
             return _("a request that waited gets {status}").format(status=one.status)
-    asked = [one.prompt for one in scene.engine.asked]
-    return "" if not set(served) & set(asked) else _("the engine was asked for a client who had left the queue")
+    if len(scene.engine.asked) != RUNNING + WAITING:
+        return _("the engine was asked for a client who had left the queue")
+    return ""
 
 
 @PRESSURE.verdict("places", lambda: _("Whatever ends a request, its place is free again."))

@@ -105,8 +105,19 @@ def test_inside_a_sandbox_it_is_judged_from_outside(monkeypatch):
         session = Session(box, 60.0, lambda options: ({}, None), relays)
         session.execute("answer", f"from servelab.battery import Carried\nservice = Carried({text!r})")
         remote = session.names(["service"])["service"]
-        names = {"answers", "key", "large", "leave-stream", "leave-whole", "slow", "flood", "places"}
-        report = battery.run(remote, CONTRACT, STREAMING, PRESSURE, only=names, progress=False)
+        names = {
+            "answers",
+            "key",
+            "large",
+            "leave-stream",
+            "leave-whole",
+            "slow",
+            "flood",
+            "leavers",
+            "places",
+            "unread",
+        }
+        report = battery.run(remote, CONTRACT, STREAMING, PRESSURE, SILENCE, only=names, progress=False)
         assert {v.name for v in report.verdicts} == names
         assert [v.name for v in report.failed] == ["flood"], report
         session.execute("broken", "service = Carried('app = nothing')")
