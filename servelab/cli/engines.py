@@ -10,6 +10,7 @@ import platform
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -34,11 +35,14 @@ def register(app: typer.Typer) -> None:
 
     @app.command(
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-        help=_("Start a server and keep it till Ctrl-C. Unknown options go to the engine: --max-num-seqs 8."),
+        help=_(
+            "Start a server and keep it till Ctrl-C: `serve vllm`, `serve triton REPOSITORY`. "
+            "Unknown options go to the engine: --max-num-seqs 8, --load-model a."
+        ),
     )
     def serve(
         context: typer.Context,
-        engine: Annotated[str, typer.Argument(help=_("The engine: vllm."))],
+        engine: Annotated[str, typer.Argument(help=_("The engine: vllm or triton."))],
         like: Annotated[str, typer.Option(help=_("The preset: fast or defaults."))] = "fast",
         model: Annotated[str | None, typer.Option(help=_("A model of course.toml, or a model folder."))] = None,
         name: Annotated[str | None, typer.Option(help=_("The server's name."))] = None,
@@ -48,8 +52,11 @@ def register(app: typer.Typer) -> None:
         ] = None,
         dry_run: Annotated[bool, typer.Option("--dry-run", help=_("Show the launch, start nothing."))] = False,
     ) -> None:
+        if engine == "triton":
+            _triton(context.args, tier, dry_run, name=name, port=port)
+            return
         if engine != "vllm":
-            raise ServelabError(_("There is no engine {engine}; choose: vllm.").format(engine=engine))
+            raise ServelabError(_("There is no engine {engine}; choose: vllm, triton.").format(engine=engine))
         flags = engine_flags(context.args)
         if dry_run:
             _dry_run(tier, like, model, flags)
@@ -130,8 +137,46 @@ def _value(word: str) -> Any:
     return value if isinstance(value, (int, float, dict)) and not isinstance(value, bool) else word
 
 
+def _triton(words: list[str], tier: str | None, dry_run: bool, **options: Any) -> None:
+    from servelab import course, hardware
+    from servelab.engines.triton import asked, launch, text_of, triton
+
+    if not words or words[0].startswith("-"):
+        raise ServelabError(_("Name the model repository: `servelab serve triton REPOSITORY`."))
+    folder, flags = words[0], engine_flags(words[1:])
+    flags["control"] = flags.pop("model_control_mode", None) or flags.pop("control", "none")
+    flags["load"] = _several(flags.pop("load_model", None))
+    if not dry_run:
+        if tier:
+            raise ServelabError(_("--tier goes with --dry-run: a launch always takes this machine's own tier."))
+        _keep(lambda: triton(folder, **options, **flags), _("{name} serves {model} at {url}; Ctrl-C stops it."))
+        return
+    from pathlib import Path
+
+    chosen = course.load().tier(tier) if tier else hardware.tier()
+    using = flags.pop("using", None) or ("docker" if chosen.kind == "cuda" else "package")
+    image = chosen.image or course.load().versions.triton_image
+    given = asked(flags.pop("control"), flags.pop("load"), flags.pop("cache_bytes", None), flags)
+    command, env = launch(Path(folder).expanduser().resolve(), using, given, name=options["name"], image=image)
+    text = text_of(command, env)
+    for port in ("port", "grpc_port", "metrics_port"):
+        text = text.replace("{" + port + "}", str(options.get(port) or flags.get(port) or port.upper()))
+    print(text)
+
+
+def _several(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
 def _serve(flags: dict[str, Any], **options: Any) -> None:
-    from servelab.engines import process, vllm
+    from servelab.engines import vllm
+
+    _keep(lambda: vllm(**options, **flags), _("{name} serves {model} at {url}/v1; Ctrl-C stops it."))
+
+
+def _keep(start: Callable[[], Any], said: str) -> None:
+    """Start a server and hold it until Ctrl-C, or until it ends."""
+    from servelab.engines import process
 
     def end(*_: object) -> None:
         raise KeyboardInterrupt
@@ -139,11 +184,10 @@ def _serve(flags: dict[str, Any], **options: Any) -> None:
     for sign in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, end)
     os.environ["SERVELAB_OWNER"] = str(os.getpid())
-    server = vllm(**options, **flags)
+    server = start()
     with process.stopping_at_end(server.name), contextlib.suppress(KeyboardInterrupt):
-        print(_("{name} serves {model} at {url}/v1; Ctrl-C stops it.").format(
-            name=server.name, model=server.model, url=server.url
-        ), flush=True)  # fmt: skip
+        model = server.model or server.model_path
+        print(said.format(name=server.name, model=model, url=server.url), flush=True)
         while process.is_running(process.state(server.name)):
             time.sleep(FOLLOW_S)
         if process.state(server.name)["phase"] == "died":

@@ -44,9 +44,10 @@ class Spec:
     """What to start. Two specs with equal `config` are one server.
 
     `command` may hold "{port}", and "{folder}" for a folder of the server's own, made anew at each start with `files`
-    in it: {name: text}, in which both stand too. `need_bytes` is the memory it will take; `explain(log) -> cause`
-    reads the reason of a failed start from the log, in one sentence; `stages` are (text in the log, what to show) in
-    order.
+    in it: {name: text}, in which both stand too. A server with several ports names the others in `more_ports`, {name:
+    the port asked for, or None}; each stands for "{name}", and the state notes them all. `need_bytes` is the memory it
+    will take; `explain(log) -> cause` reads the reason of a failed start from the log, in one sentence; `stages` are
+    (text in the log, what to show) in order.
     """
 
     engine: str
@@ -58,6 +59,7 @@ class Spec:
     files: dict[str, str] = field(default_factory=dict)
     need_bytes: int = 0
     port: int | None = None
+    more_ports: dict[str, int | None] = field(default_factory=dict)
     name: str | None = None
     ready_path: str = "/health"
     grace_s: float = 3.0
@@ -213,10 +215,14 @@ def _spawn(spec: Spec, token: str, line: Progress) -> None:
         if shutil.disk_usage(folder()).free < LOG_ROOM_BYTES:
             text = _("The disk under {home} is full, so no server can be started: free some space.")
             raise ServelabError(text.format(home=home()))
-        promised = {one["port"] for one in states()}
+        promised = {p for one in states() for p in (one["port"], *one.get("more_ports", {}).values())}
         port = _require_port(spec.port) if spec.port else ports.free_port(promised)
+        more: dict[str, int] = {}
+        for other, asked in spec.more_ports.items():
+            taken = {*promised, port, *more.values()}
+            more[other] = _require_port(asked) if asked else ports.free_port(taken)
         _make_room(spec, line)
-        command = _furnish(spec, port)
+        command = _furnish(spec, {"port": port, **more})
         log_path(name).write_bytes(b"")
         first = {
             "name": name,
@@ -225,6 +231,7 @@ def _spawn(spec: Spec, token: str, line: Progress) -> None:
             "config": spec.config,
             "phase": "starting",
             "port": port,
+            "more_ports": more,
             "url": f"http://127.0.0.1:{port}",
             "ready_url": f"http://127.0.0.1:{port}{spec.ready_path}",
             "command": command,
@@ -261,15 +268,17 @@ def own_folder(name: str) -> Path:
     return folder() / f"{name}.files"
 
 
-def _furnish(spec: Spec, port: int) -> list[str]:
-    """Write the server's files, and return its command; port and folder are filled in."""
+def _furnish(spec: Spec, chosen: dict[str, int]) -> list[str]:
+    """Write the server's files, and return its command; ports and folder are filled in."""
     own = own_folder(spec.server_name)
     if spec.files:
         shutil.rmtree(own, ignore_errors=True)
         own.mkdir()
 
     def filled(text: str) -> str:
-        return text.replace("{port}", str(port)).replace("{folder}", str(own))
+        for name, port in chosen.items():
+            text = text.replace("{" + name + "}", str(port))
+        return text.replace("{folder}", str(own))
 
     for file, text in spec.files.items():
         (own / file).write_text(filled(text))
@@ -289,7 +298,7 @@ def _await(spec: Spec, line: Progress, timeout_s: float) -> State:
             if patience < 3:  # the keeper's last words may still be on their way
                 time.sleep(0.1)
                 continue
-            if "ddress already in use" in log and not spec.port:
+            if "already in use" in log and not (spec.port or any(spec.more_ports.values())):
                 raise _PortLost
             raise ServelabError(_failure(spec, one, log))
         if time.monotonic() > deadline:
@@ -317,7 +326,7 @@ def _failure(spec: Spec, one: State, log: str) -> str:
 def _require_port(port: int) -> int:
     if ports.is_free(port):
         return port
-    ours = next((one["name"] for one in states() if one["port"] == port), None)
+    ours = next((one["name"] for one in states() if port in (one["port"], *one.get("more_ports", {}).values())), None)
     if ours:
         text = _(
             "Port {port} is taken by the server {name}: choose another with `port`, or run `servelab stop {name}`."

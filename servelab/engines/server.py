@@ -196,6 +196,8 @@ def _release_later(name: str, token: str) -> None:
 def _reason(answer: httpx.Response) -> str:
     try:
         said = answer.json()
+        if isinstance(said.get("error"), str):
+            return said["error"].removeprefix("[request id: <id_unknown>] ")
         return said.get("error", {}).get("message") or said.get("message") or answer.text
     except (json.JSONDecodeError, AttributeError):
         return answer.text[:300]

@@ -54,6 +54,7 @@ class _Load:
     started: float = field(default_factory=time.perf_counter)
     started_unix: float = 0.0
     cpu_s: float = 0.0
+    call: Any = None
 
     def now(self) -> float:
         """Seconds after the load's start."""
@@ -62,16 +63,28 @@ class _Load:
     async def run(self) -> None:
         """Send everything; every exchange ends in a capture, never in an exception."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=None)  # one timer a request, set below, is cheaper
+        if getattr(self.endpoint, "grpc", None):
+            import grpc
+
+            async with grpc.aio.insecure_channel(
+                self.endpoint.address, [("grpc.max_receive_message_length", -1)]
+            ) as to:
+                self.call = to.unary_stream(self.endpoint.grpc)  # bytes in, bytes out: parsed when the load is over
+                await self._send_all(None)
+            return
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=self.headers) as session:
-            self.started, self.started_unix, cpu = time.perf_counter(), time.time(), time.thread_time()
-            if self.offsets is None:
-                await self._closed(session)
-            else:
-                await self._open(session, self.offsets)
-            self.cpu_s = time.thread_time() - cpu
+            await self._send_all(session)
 
-    async def _open(self, session: aiohttp.ClientSession, offsets: np.ndarray) -> None:
+    async def _send_all(self, session: aiohttp.ClientSession | None) -> None:
+        self.started, self.started_unix, cpu = time.perf_counter(), time.time(), time.thread_time()
+        if self.offsets is None:
+            await self._closed(session)
+        else:
+            await self._open(session, self.offsets)
+        self.cpu_s = time.thread_time() - cpu
+
+    async def _open(self, session: aiohttp.ClientSession | None, offsets: np.ndarray) -> None:
         """Each request at its time, whatever the server does; a `concurrency` cap makes some wait in the client."""
         room = asyncio.Semaphore(self.concurrency or len(self.requests))
 
@@ -86,7 +99,7 @@ class _Load:
                 self.captures.append(capture := Capture(request, float(at)))
                 tasks.create_task(one(capture, body))
 
-    async def _closed(self, session: aiohttp.ClientSession) -> None:
+    async def _closed(self, session: aiohttp.ClientSession | None) -> None:
         """`concurrency` users, each of whom asks again as soon as the answer is complete."""
         queue = iter(zip(self.requests, self.bodies, strict=True))
 
@@ -99,7 +112,10 @@ class _Load:
             for _user in range(min(self.concurrency or 1, len(self.requests))):
                 tasks.create_task(user())
 
-    async def _exchange(self, session: aiohttp.ClientSession, capture: Capture, body: bytes) -> None:
+    async def _exchange(self, session: aiohttp.ClientSession | None, capture: Capture, body: bytes) -> None:
+        if session is None:
+            await self._exchange_grpc(capture, body)
+            return
         reads, clock, started = capture.reads, time.perf_counter, self.started
         url = self.address + self.endpoint.path(capture.request)
         whose = capture.request.session
@@ -125,6 +141,27 @@ class _Load:
             capture.finished_s = self.now()
             self.done += 1
             self.failed += bool(capture.failure) or capture.http != 200
+
+    async def _exchange_grpc(self, capture: Capture, body: bytes) -> None:
+        import grpc
+
+        self.sent += 1
+        capture.sent_s = self.now()
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                async for raw in self.call(body):
+                    capture.reads.append((self.now(), raw))
+            capture.http = 200
+        except TimeoutError:
+            capture.failure = "timeout"
+            capture.error = _("no complete answer within {t:g} s").format(t=self.timeout_s)
+        except grpc.aio.AioRpcError as error:
+            lost = error.code() == grpc.StatusCode.UNAVAILABLE and not capture.reads
+            capture.failure, capture.error = "unreachable" if lost else "cut", error.details() or str(error.code())
+        finally:
+            capture.finished_s = self.now()
+            self.done += 1
+            self.failed += bool(capture.failure)
 
 
 def _in_thread(work: Callable[[], Any], watch: Callable[[], None], stop: Callable[[], None]) -> Any:
