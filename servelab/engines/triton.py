@@ -12,6 +12,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +26,7 @@ from servelab.paths import home
 from servelab.progress import Progress
 
 if TYPE_CHECKING:
+    import httpx
     import numpy as np
     import pandas as pd
 
@@ -130,6 +132,14 @@ class TritonServer(Server):
 
         self._require()
         return tritonclient.grpc.InferenceServerClient(self.grpc_url)
+
+    @cached_property
+    def _http(self) -> httpx.Client:
+        """A connection a request: Triton waits at its end for every connection that is still open."""
+        import httpx
+
+        alone = httpx.Limits(max_keepalive_connections=0)
+        return httpx.Client(trust_env=False, timeout=httpx.Timeout(600, connect=5), limits=alone)
 
     def _post(self, path: str, body: Any = None) -> Any:
         return self._get(path, json=body or {})
