@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in LEAKS:
         os.environ.pop(name, None)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    # A run in the background ignores Ctrl-C, and so would every program that a test ends by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # No test hangs on timing, and a failure on one machine is the same failure on the next.
     settings.register_profile("course", deadline=None, derandomize=True)
     settings.load_profile("course")

@@ -331,7 +331,6 @@ def test_a_mark_tells_a_process_from_a_later_one():
 
 def test_the_command_in_a_terminal_ends_its_server(home):
     body = """
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a run in the background has not
     server = start()
     with process.stopping_at_end(server.name):
         print(server.name, flush=True)

@@ -44,7 +44,7 @@ def test_one_that_raises_is_drawn_as_far_as_it_came():
     shown = allocator(Tired, CROWD, memory=1024)
     assert "Your allocator stops here: RuntimeError: no more" in shown.caption(step=shown.controls["step"].max)
     assert "stops here" not in shown.caption(step=0)
-    assert shown.figures(step=0)[1].data[0].text
+    assert shown.figures(step=0)[1].data[2].text
 
 
 def test_one_that_is_not_written_yet_is_an_empty_pool():
