@@ -121,7 +121,7 @@ found["process"] = subprocess.run(["true"]).returncode
 @pytest.mark.parametrize(
     ("code", "limits", "cause"),
     [
-        ("kept = bytearray(b'x' * 2**28)\nwhile True: pass", {"memory_bytes": 2**27}, "MiB of memory"),
+        ("kept = b'x' * 2**28\nwhile True: pass", {"memory_bytes": 2**27}, "MiB of memory"),
         ("import os\nfor _ in range(2): os.fork()\nwhile True: pass", {"cpu_seconds": 2}, "processor time|ended"),
     ],
 )
