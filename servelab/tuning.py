@@ -213,7 +213,7 @@ class Ladder:
 
     def change(
         self, name: str, flags: Mapping[str, Any], aim: Bound, predicted: Score | None, measured: Score | None = None
-    ) -> Verdict:
+    ) -> None:
         """A change on top of what was kept; it stays if `WORTH` or more of all requests miss its bound no longer.
 
         A change is judged by what it was made for. By the share that meets everything, a first step may look like a
@@ -236,7 +236,6 @@ class Ladder:
         self._keep(Rung(name, after, predicted, measured, verdict))
         if better:
             self.flags, self._last = after, judged
-        return verdict
 
     def _keep(self, rung: Rung) -> None:
         self.rungs.append(rung)

@@ -76,11 +76,14 @@ def score(ttft=0.0, tpot=0.0, gap=0.0, met=0.5):
 def test_a_change_is_judged_by_its_bound(capsys):
     ladder = Ladder({"a": 1})
     ladder.begin(None, score(ttft=0.8, met=0.2))
-    assert ladder.change("seats", {"a": 2}, "ttft", None, score(ttft=0.3, gap=0.7, met=0.1)) == "kept"
+    ladder.change("seats", {"a": 2}, "ttft", None, score(ttft=0.3, gap=0.7, met=0.1))
+    assert ladder.rungs[-1].verdict == "kept"
     assert ladder.flags == {"a": 2}
-    assert ladder.change("other", {"b": 1}, "gap", None, score(ttft=0.3, gap=0.69)) == "dropped"
+    ladder.change("other", {"b": 1}, "gap", None, score(ttft=0.3, gap=0.69))
+    assert ladder.rungs[-1].verdict == "dropped"
     assert ladder.flags == {"a": 2}
-    assert ladder.change("guess", {"b": 3}, "gap", score(gap=0.1)) == "predicted"
+    ladder.change("guess", {"b": 3}, "gap", score(gap=0.1))
+    assert ladder.rungs[-1].verdict == "predicted"
     assert ladder.flags == {"a": 2, "b": 3}
     assert list(ladder.frame().iloc[:, 2].dropna()) == [20, 10, 50]
     assert "gap 70%" in capsys.readouterr().out

@@ -85,7 +85,7 @@ def front(points: Mapping[str, Score], bounds: Bounds | None = None) -> go.Figur
             y=[p[1] for p in mine] or [None],
             text=[p[2] for p in mine],
             mode="lines+markers+text" if wanted else "markers+text",
-            textposition="top center",
+            textposition="top center" if wanted else "bottom center",
             line={"color": style.GREEN, "width": 2, "shape": "hv"},
             marker={
                 "size": 11,
