@@ -11,6 +11,7 @@ import typer
 from servelab.i18n import _
 
 if TYPE_CHECKING:
+    from servelab.engines import Server
     from servelab.load import SLO, Result
 
 
@@ -85,7 +86,7 @@ def register(app: typer.Typer) -> None:
                 cv, lambda: loads.gamma(rate, cv, seed)
             )()
         result = loads.drive(
-            _address(server),
+            _server(server),
             asked,
             arrivals=arrivals,
             concurrency=concurrency,
@@ -106,8 +107,8 @@ def register(app: typer.Typer) -> None:
             raise typer.Exit(1)
 
 
-def _address(server: str) -> str:
-    """An address as it is; a name is looked up among the running servers."""
+def _server(server: str) -> str | Server:
+    """An address as it is; a name is looked up among the running servers, which know what they speak."""
     if "://" in server or ":" in server:
         return server
     from servelab.engines import running
@@ -115,7 +116,7 @@ def _address(server: str) -> str:
 
     for one in running():
         if one.name == server:
-            return one.url
+            return one
     raise ServelabError(_("No server named {name} is running: `servelab ps` lists those that are.").format(name=server))
 
 

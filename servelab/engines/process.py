@@ -212,7 +212,8 @@ def _spawn(spec: Spec, token: str, line: Progress) -> None:
     """Make room, choose the port, and start the keeper; one spawn at a time on this machine."""
     name = spec.server_name
     with locked("spawn"):
-        if shutil.disk_usage(folder()).free < LOG_ROOM_BYTES:
+        disk = shutil.disk_usage(folder())
+        if disk.free < min(LOG_ROOM_BYTES, disk.total // 4):  # a sandbox's whole disk is smaller than that room
             text = _("The disk under {home} is full, so no server can be started: free some space.")
             raise ServelabError(text.format(home=home()))
         promised = {p for one in states() for p in (one["port"], *one.get("more_ports", {}).values())}

@@ -211,6 +211,10 @@ def tail(path: Path, lines: int) -> str:
         return ""
 
 
+KINDS: dict[str, type[Server]] = {}
+"""Handles of engines that have one of their own: {kind of engine: class}."""
+
+
 def running() -> list[Server]:
-    """Every server of the course that runs on this machine and is ready, oldest first."""
-    return [Server(one) for one in process.states() if one["phase"] == "ready"]
+    """Every server of the course that runs on this machine and is ready, oldest first; each by its own handle."""
+    return [KINDS.get(one["engine_kind"], Server)(one) for one in process.states() if one["phase"] == "ready"]

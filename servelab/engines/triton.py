@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from servelab import course, hardware
 from servelab.engines import process, triton_install
 from servelab.engines.metrics import Metrics
-from servelab.engines.server import Server
+from servelab.engines.server import KINDS, Server
 from servelab.errors import ServelabError
 from servelab.i18n import _
 from servelab.paths import home
@@ -151,6 +151,9 @@ class TritonServer(Server):
             text = _("Triton did not {what} {model}: {cause}.")
             said = answer.json().get("error", answer.text)
             raise ServelabError(text.format(what=what, model=model, cause=_load_cause(self.log_path, model, said)))
+
+
+KINDS["triton"] = TritonServer
 
 
 def _model_path(model: str | None, version: str = "") -> str:

@@ -256,6 +256,16 @@ def discover(server: Any, api_key: str | None = None) -> str:
     )
 
 
+def _triton(model: str | None, sampling: dict[str, Any]) -> Endpoint:
+    """Streamed generation of a model in Triton; prompts of token ids are told as text."""
+    from servelab.load.triton import Generate
+    from servelab.model import tokenizer
+
+    if not model:
+        raise ServelabError(_("This repository has several models: name one."))
+    return Generate(model, sampling={"temperature": 0, **sampling}, decode_ids=lambda ids: tokenizer().decode(ids))
+
+
 def _authorization(api_key: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {api_key}"} if api_key else {}
 
@@ -286,7 +296,7 @@ def drive(
         usage: ask the server for token counts with `each` chunk (vLLM) or once at the `end` (any server).
         model: the model's name where the server does not tell it.
         api_key: sent as a bearer token.
-        endpoint: another protocol than OpenAI's.
+        endpoint: another protocol than OpenAI's, or than `Generate` where the server is a Triton.
         progress: show a line while it runs.
         extra: fields for every request's body, for example `temperature=0.7`.
 
@@ -303,7 +313,10 @@ def drive(
         arrivals = replay(requests)
     elif arrivals is not None and not isinstance(arrivals, Arrivals):
         arrivals = replay(arrivals)
-    if endpoint is None:
+    if endpoint is None and getattr(server, "speaks", None) == "triton":
+        model = model or server.model
+        endpoint = _triton(model, extra)
+    elif endpoint is None:
         model = model or discover(server, api_key)
         endpoint = OpenAI(usage=usage, extra=extra)
     load = _Load(

@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
-from servelab.engines import process, running, triton, triton_install
+from servelab.engines import TritonServer, process, running, triton, triton_install
 from servelab.errors import ServelabError
 from servelab.load import drive, texts
 from servelab.load.triton import Generate, Infer, Stream
@@ -344,6 +344,22 @@ def test_a_load_over_http_grpc_and_infer_gives_the_records_of_any_engine(reposit
     server.stop()
     with pytest.raises(ServelabError, match="Nothing answers"):
         drive(server.url, asked, endpoint=Stream("talk", address=server.grpc_url), progress=False)
+
+
+def test_by_its_name_a_load_finds_the_protocol_it_speaks(repository):
+    write(repository.parent / "talking", "talk", TEXT_CONFIG, TEXT_MODEL)
+    server = triton(repository.parent / "talking", progress=False)
+    (found,) = running()
+    assert isinstance(found, TritonServer) and found.grpc_url == server.grpc_url
+    script = [sys.executable, "-c", "from servelab.cli import main; main()", "load", server.name]
+    words = ["-n", "3", "--output-tokens", "4", "--prompt-tokens", "5"]
+    done = subprocess.run([*script, *words], capture_output=True, text=True)
+    assert done.returncode == 0 and "3 of 3 requests" in done.stdout, done.stderr
+    write(repository.parent / "talking", "double")
+    several = triton(repository.parent / "talking", progress=False)
+    with pytest.raises(ServelabError, match="several models: name one"):
+        drive(several, texts(["a"], 1), progress=False)
+    assert drive(several, texts(["a"], 2), model="talk", progress=False).records[0].output_tokens == 2
 
 
 def test_the_command_serves_until_ctrl_c_and_shows_both_launches(repository, home):
