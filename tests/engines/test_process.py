@@ -282,7 +282,7 @@ def test_no_memory_at_all(monkeypatch):
 
 
 def test_full_disk_is_one_sentence(monkeypatch):
-    monkeypatch.setattr(process.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 0}))
+    monkeypatch.setattr(process.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 0, "total": 2**40}))
     with pytest.raises(ServelabError, match="disk under .* is full"):
         start()
 
