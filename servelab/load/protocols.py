@@ -112,17 +112,8 @@ class OpenAI:
 
     def decode(self, capture: Capture) -> Record:
         """Tokens, their times and the answer's text, checked against the server's usage."""
-        request = capture.request
-        record = Record(
-            id=request.id,
-            intended_s=capture.intended_s,
-            sent_s=capture.sent_s,
-            finished_s=capture.finished_s,
-            prompt_tokens=request.prompt_tokens or 0,
-            asked_tokens=request.output_tokens,
-        )
-        if capture.http and capture.http != 200:
-            record.status, record.error = "refused", f"HTTP {capture.http}: {_message(capture)}"
+        request, record = capture.request, begun(capture)
+        if not record.ok:
             return record
         stream = _Stream(usage_each=self.usage == "each")
         for now, data in events(capture.reads):
@@ -136,6 +127,22 @@ class OpenAI:
         elif not (stream.finish_reason and record.token_times_s):
             record.status, record.error = "cut", _("the stream ended before the answer was complete")
         return record
+
+
+def begun(capture: Capture) -> Record:
+    """What is known of an answer before a word of it is read: its times, what was asked, and whether it was refused."""
+    request = capture.request
+    record = Record(
+        id=request.id,
+        intended_s=capture.intended_s,
+        sent_s=capture.sent_s,
+        finished_s=capture.finished_s,
+        prompt_tokens=request.prompt_tokens or 0,
+        asked_tokens=request.output_tokens,
+    )
+    if capture.http and capture.http != 200:
+        record.status, record.error = "refused", f"HTTP {capture.http}: {_message(capture)}"
+    return record
 
 
 @dataclass

@@ -14,7 +14,7 @@ from typing import Any
 from servelab.errors import ServelabError
 from servelab.i18n import _
 from servelab.load.metrics import Record
-from servelab.load.protocols import Capture, _message, events
+from servelab.load.protocols import Capture, begun, events
 from servelab.load.workload import Request
 
 COUNTS = ("num_input_tokens", "num_output_tokens", "finish_reason")
@@ -77,19 +77,10 @@ class Generate:
 
     def decode(self, capture: Capture) -> Record:
         """Tokens, their times and the answer's text."""
-        request = capture.request
-        record = Record(
-            id=request.id,
-            intended_s=capture.intended_s,
-            sent_s=capture.sent_s,
-            finished_s=capture.finished_s,
-            prompt_tokens=request.prompt_tokens or 0,
-            asked_tokens=request.output_tokens,
-            token_check="unknown",
-        )
-        if capture.http and capture.http != 200:
-            record.status, record.error = "refused", f"HTTP {capture.http}: {_message(capture)}"
+        request, record = capture.request, begun(capture)
+        if not record.ok:
             return record
+        record.token_check = "unknown"
         parts: list[str] = []
         for now, answer in self.answers(capture):
             if "error" in answer:
@@ -195,14 +186,11 @@ class Infer:
 
     def decode(self, capture: Capture) -> Record:
         """One token when the answer is complete; its outputs as JSON in `text`."""
-        request, end = capture.request, capture.finished_s
-        record = Record(id=request.id, intended_s=capture.intended_s, sent_s=capture.sent_s, finished_s=end,
-                        asked_tokens=1, token_check="unknown")  # fmt: skip
+        record, end = begun(capture), capture.finished_s
+        record.asked_tokens, record.token_check = 1, "unknown"
         if capture.failure:
             record.status, record.error = capture.failure, capture.error
-        elif capture.http != 200:
-            record.status, record.error = "refused", f"HTTP {capture.http}: {_message(capture)}"
-        else:
+        elif record.ok:
             answer = json.loads(b"".join(raw for _time, raw in capture.reads))
             record.text = json.dumps({out["name"]: out.get("data") for out in answer["outputs"]})
             record.first_token_s, record.token_times_s, record.output_tokens = end, [end], 1
