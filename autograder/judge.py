@@ -23,6 +23,7 @@ from autograder.properties import Checks, by_constants, quiet, score, shown
 from autograder.remote import AnswerError, Gone, Session
 from autograder.results import Judgement, Mark
 from autograder.sandbox import Isolation, Limits
+from servelab.engines import triton_install
 from servelab.i18n import _
 from servelab.locks import locked
 from servelab.notebooks.names import defined
@@ -197,6 +198,8 @@ class Desk:
         raise Lost(_("The answer {cause}.").format(cause=self._ended[place]))
 
     def _start(self) -> Session:
+        if self._engines:
+            triton_install.make_ready()  # inside, its folder cannot be written
         box = self._open.enter_context(self._isolation.open(self._limits))
         relays = self._open.enter_context(Relays(box.sockets)) if self._engines else None
         session = Session(box, CALL_SECONDS, self._engines, relays)

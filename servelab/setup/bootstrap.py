@@ -243,7 +243,7 @@ def setup(tests):
     VENV.mkdir(exist_ok=True)
     STAMP.write_text(json.dumps({**wanted, "inputs": "unfinished"}))
     install(kind, python, tests)
-    run("make the model ready", [str(VENV / "bin" / "python"), "-m", "servelab.setup.finish"])
+    run("make the model and the servers ready", [str(VENV / "bin" / "python"), "-m", "servelab.setup.finish"])
     STAMP.write_text(json.dumps(wanted))
     say("ready")
 

@@ -124,6 +124,33 @@ def test_a_replay_runs_the_hidden_part_alone():
     assert [o.held for o in outcomes] == [False, False, True, True, True] and not raised
 
 
+def test_where_only_losing_matters_what_no_hidden_check_builds_on_is_left_out():
+    cell = """import math as m
+seen = []
+files = {"a": 1}
+files["b"] = 2
+late = {}
+late.update(files)
+said = f("costly")
+print(said)
+assert said, "visible"
+### BEGIN HIDDEN TESTS
+assert f(m.floor(late["b"])) == 3, "first"
+assert f(9) == 10, "second"
+"""
+    asked = []
+
+    def f(n):
+        asked.append(n)
+        return n if n == "costly" else n + 1
+
+    outcomes, raised = Checks(cell, "cell").run({"f": f}, stop=True)
+    assert asked == [2, 9] and not raised and [o.held for o in outcomes] == [False, True, True]
+    asked.clear()
+    assert Checks(cell, "cell").run({"f": lambda n: asked.append(n)}, stop=True)[0][2].held is False
+    assert asked == [2]  # the first that does not hold is the last that is asked
+
+
 def test_what_is_printed_stays_here(capsys):
     Checks("print('x')\nimport sys, warnings\nprint('y', file=sys.stderr)\nwarnings.warn('z')", "cell").run({})
     assert capsys.readouterr() == ("", "")

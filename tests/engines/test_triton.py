@@ -125,6 +125,21 @@ def repository(tmp_path):
     return write(tmp_path / "models", "double")
 
 
+def test_made_ready_there_is_nothing_left_to_write(tmp_path, monkeypatch):
+    (tmp_path / "packages").symlink_to(triton_install.root() / "packages")
+    monkeypatch.setattr(triton_install, "root", lambda: tmp_path)
+    triton_install.make_ready()
+    assert (tmp_path / "run" / "backends" / "python" / "triton_python_backend_stub").exists()
+    monkeypatch.setattr(triton_install, "_make", lambda *args: pytest.fail("made a second time"))
+    triton_install.prepare()
+
+
+def test_where_it_cannot_run_nothing_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(triton_install, "root", lambda: tmp_path / "triton")
+    triton_install.make_ready()
+    assert not (tmp_path / "triton").exists()
+
+
 def test_it_starts_answers_is_reused_and_stops(repository):
     server = triton(repository, progress=False)
     assert server.health() and server.ready() and server.ready("double") and not server.ready("other")
