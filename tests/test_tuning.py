@@ -62,6 +62,25 @@ def test_the_good_configuration_keeps_the_slo_and_the_poor_does_not(task):
     assert good.met >= 0.9
 
 
+@pytest.mark.parametrize(
+    "prices",
+    [PRICES, Linear(0.039, 0.0004, 0, 0.00125), Linear(0.039, 0.001, 0, 0.0005), Linear(0.01, 0.0001, 0, 0.00005)],
+    ids=["stamped", "reading is dear", "reading is cheap", "a fast machine"],
+)
+@pytest.mark.parametrize("n", [14, 24])
+def test_each_change_of_the_lesson_relieves_its_bound_on_any_machine(prices, n):
+    flags, found = dict(POOR), []
+    task = tuning.Task.of(tuning.requests(n), prices, tuning.settings(GOOD | {"max_num_seqs": 16}))
+    changes = [{}, {"max_num_seqs": 16}, {"enable_prefix_caching": True}]
+    for change in [*changes, {"block_size": 32, "max_num_batched_tokens": 256}]:
+        flags |= change
+        found.append(task.simulate(tuning.settings(flags), prices))
+    start, seats, prefix, budget = found
+    assert start.met < 0.3 and seats.missed["ttft"] < start.missed["ttft"] - 0.1
+    assert prefix.missed["gap"] < seats.missed["gap"] - 0.1 or prefix.missed["tpot"] < seats.missed["tpot"] - 0.1
+    assert budget.met >= 0.9
+
+
 def test_a_task_is_as_hard_on_a_slow_machine(task):
     slow = Linear(*(3 * price for price in (0.0375, 0.00123, 3.4e-6, 0.00067, 3e-7, 0.0113)))
     same = tuning.Task.of(tuning.requests(24), slow, tuning.settings(GOOD))
