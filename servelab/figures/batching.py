@@ -6,7 +6,7 @@ the engine), `tpot_s` and `ttft_s` (seconds). Figures show latencies in millisec
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from plotly.subplots import make_subplots
 
 from servelab.figures import style
 from servelab.i18n import _
+from servelab.theory import batching as theory
 from servelab.theory.batching import Span, StepModel, pareto
 
 MS = 1000
@@ -145,6 +146,66 @@ def slots(schedules: Mapping[str, Sequence[Span]], places: int) -> go.Figure:
     return fig.update_xaxes(
         title_text=_("Step of the engine (one token for each slot in use)"), row=len(schedules), col=1
     )
+
+
+def policy_names() -> dict[str, str]:
+    """The ways to make a batch in the learner's language."""
+    return {"static": _("static"), "dynamic": _("dynamic"), "continuous": _("continuous")}
+
+
+POLICY_COLORS = {"static": style.ORANGE, "dynamic": style.GREEN, "continuous": style.BLUE}
+
+
+def efficiency(
+    knee: float, stretch: Callable[[np.ndarray], np.ndarray], reached: Mapping[str, Mapping[int, float]], most: int = 64
+) -> go.Figure:
+    """Share of the engine's limit over the places of a full batch: the derived curves, and what was measured.
+
+    Args:
+        knee: of the step model, in sequences.
+        stretch: the longest of a batch over the mean, for an array of batches.
+        reached: {`static` or `continuous`: {places: share of the limit, measured}}.
+    """
+    fig = style.figure(_("Places in the batch"), _("Efficiency (% of the engine's limit)"))
+    places = np.arange(1, most + 1)
+    for policy, wide in (("continuous", np.ones(most)), ("static", stretch(places))):
+        name, color = policy_names()[policy], POLICY_COLORS[policy]
+        curve = 100 * theory.efficiency(places, knee, wide)
+        fig.add_scatter(x=places, y=curve, **style.mark("modelled", name, color))
+        if policy in reached:
+            look = style.mark("measured", name, color) | {"mode": "markers"}
+            look["marker"] = {"size": 12, "color": color}
+            fig.add_scatter(x=list(reached[policy]), y=[100 * v for v in reached[policy].values()], **look)
+    ticks = [p for p in POWERS if p <= most]
+    return fig.update_xaxes(type="log", tickvals=ticks).update_yaxes(rangemode="tozero").update_layout(showlegend=True)
+
+
+def by_load(
+    curves: pd.DataFrame, laws: Mapping[str, tuple[Sequence[float], Sequence[float]]], y: str = "latency_s"
+) -> go.Figure:
+    """Latency of every policy over the load: simulated points, and the laws that were derived for them.
+
+    Args:
+        curves: as `servelab.simulate.batches.by_load` makes it; loads that a policy cannot carry are NaN.
+        laws: {policy: (loads, seconds)}, modelled.
+        y: `latency_s` (s) or `tpot_s` (ms).
+    """
+    title, scale = {"latency_s": (_("Mean latency (s)"), 1), "tpot_s": (_("TPOT (ms per token)"), MS)}[y]
+    fig = style.figure(_("Load (% of the engine's limit)"), title)
+    for policy, rows in curves.groupby("policy", sort=False):
+        color = POLICY_COLORS[policy]
+        name = _("{name} ({kind})").format(name=policy_names()[policy], kind=style.suffix("simulated"))
+        dots = {"size": 8, "color": color, "symbol": "circle-open", "line": {"width": 2}}
+        line = {"color": color, "width": 1.5, "dash": "dot"}
+        fig.add_scatter(x=100 * rows.load, y=scale * rows[y], mode="lines+markers", marker=dots, line=line, name=name)
+    for policy, (loads, seconds) in laws.items():
+        look = style.mark("modelled", policy_names()[policy], POLICY_COLORS[policy])
+        fig.add_scatter(x=100 * np.asarray(loads), y=scale * np.asarray(seconds), **look)
+    top = scale * float(np.nanmax(curves[y]))
+    low = scale * float(np.nanmin(curves[y])) / 1.5
+    span = [np.log10(low), np.log10(1.2 * top)]
+    fig.update_yaxes(range=span, **style.log_ticks(low, 1.2 * top))
+    return fig.update_xaxes(range=[0, 100]).update_layout(showlegend=True)
 
 
 def operating(

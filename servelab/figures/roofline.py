@@ -61,10 +61,20 @@ def kind_of(step: Step) -> str:
 
 
 def measured_steps(model: Model, samples: Sequence[Timed], bytes_per_number: float = 4) -> pd.DataFrame:
-    """Timed steps as a table: `kind`, `flops`, `bytes`, `seconds`, one row a sample."""
+    """Timed steps as a table, one row a sample: `kind`, `flops`, `bytes`, `seconds`, `batch` (who decoded)."""
     done = [work(model, s.step, bytes_per_number) for s in samples]
-    rows = [(kind_of(s.step), w.flops, w.bytes, s.seconds) for s, w in zip(samples, done, strict=True)]
-    return pd.DataFrame(rows, columns=["kind", "flops", "bytes", "seconds"])
+    rows = [
+        (kind_of(s.step), w.flops, w.bytes, s.seconds, int(np.sum(s.step.decode)))
+        for s, w in zip(samples, done, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["kind", "flops", "bytes", "seconds", "batch"])
+
+
+def of_batch(measured: pd.DataFrame | None, batch: int) -> pd.DataFrame:
+    """The quickest measured step in which `batch` sequences decoded, and nothing else: one row, or none."""
+    if measured is None:
+        return pd.DataFrame(columns=["kind", "flops", "bytes", "seconds", "batch"])
+    return measured[(measured.kind == "decode") & (measured.batch == batch)].nsmallest(1, "seconds")
 
 
 def roof(
@@ -75,6 +85,7 @@ def roof(
     measured: pd.DataFrame | None = None,
     span: tuple[float, float] | None = None,
     pale: bool = False,
+    batch: int | None = None,
 ) -> go.Figure:
     """The machine's roof, and under it each kind of step at the speed that the model of its time predicts.
 
@@ -85,6 +96,7 @@ def roof(
         measured: timed steps, drawn as open markers.
         span: FLOP/s at the lower and the upper edge; by default around this machine's roof.
         pale: draw the measurements faintly, since they were taken on another machine than the one drawn.
+        batch: measured decode steps of this batch are drawn as stars.
     """
     fig = style.figure(_("Arithmetic intensity (FLOP/byte)"), _("Speed (GFLOP/s)"), height=HIGH)
     ridge = theory.ridge(machine.peak_flops, machine.bandwidth)
@@ -106,6 +118,16 @@ def roof(
             **way,
         )
     _measured(fig, measured, pale)
+    here = of_batch(measured, batch) if batch else of_batch(None, 0)
+    if len(here):
+        fig.add_scatter(
+            x=(here.flops / here.bytes).to_numpy(),
+            y=(here.flops / here.seconds).to_numpy() / GIGA,
+            mode="markers",
+            marker={"symbol": "star", "size": 17, "color": style.BLUE, "line": {"color": style.INK, "width": 1}},
+            opacity=0.3 if pale else 1,
+            name=_("{name} ({kind})").format(name=_("this batch"), kind=style.suffix("measured")),
+        )
     for kind, one in placed.items():
         color, symbol = LOOKS[kind]
         fig.add_scatter(
@@ -123,6 +145,53 @@ def roof(
     fig.update_xaxes(range=[np.log10(n) for n in WIDE], **style.log_ticks(*WIDE))
     low, high = (n / GIGA for n in span or around(machine))
     return fig.update_yaxes(range=[np.log10(low), np.log10(high)], **style.log_ticks(low, high))
+
+
+def operation_names() -> dict[str, str]:
+    """The operations of `servelab.theory.roofline.OPERATIONS` in the learner's language."""
+    return {
+        "qkv": _("query, key, value"),
+        "attention": _("attention"),
+        "output": _("attention's output"),
+        "gate_up": _("gate and up"),
+        "down": _("down"),
+        "logits": _("output layer"),
+    }
+
+
+SYMBOLS = ("circle", "star", "square", "diamond", "triangle-up", "cross")
+
+
+def operations(machine: Machine, table: pd.DataFrame) -> go.Figure:
+    """Each operation under the machine's roof, measured alone, a line from its smallest batch to its largest.
+
+    Args:
+        table: columns `operation`, `rows`, `intensity` (FLOP/byte) and `flop_s`, as `engines.operations.measure` has.
+            An operation without a name of its own is drawn under the one it has.
+    """
+    fig = style.figure(_("Arithmetic intensity (FLOP/byte)"), _("Speed (GFLOP/s)"), height=460)
+    ridge = theory.ridge(machine.peak_flops, machine.bandwidth)
+    left, right = min(WIDE[0], 0.8 * table.intensity.min()), max(WIDE[1] / 4, 1.3 * table.intensity.max(), 2 * ridge)
+    corners = np.array([left, ridge, right])
+    limit = theory.attainable(machine.peak_flops, machine.bandwidth, corners) / GIGA
+    roof_line = style.mark("measured", _("the machine's roof"), color=style.GREY) | {"mode": "lines"}
+    fig.add_scatter(x=corners, y=limit, **roof_line)
+    for at, (name, rows) in enumerate(table.groupby("operation", sort=False)):
+        color = style.colour(at)
+        fig.add_scatter(
+            x=rows.intensity,
+            y=rows.flop_s / GIGA,
+            text=[_("batch {n}").format(n=n) for n in rows.rows],
+            mode="lines+markers",
+            line={"color": style.fade(color, 0.5), "width": 1.5},
+            marker={"symbol": SYMBOLS[at % len(SYMBOLS)], "size": 10, "color": color},
+            name=_("{name} ({kind})").format(name=operation_names().get(name, name), kind=style.suffix("measured")),
+        )
+    style.rule(fig, x=ridge, text=_("ridge"))
+    low, high = min(limit[0], table.flop_s.min() / GIGA) / 1.5, 2 * max(limit[-1], table.flop_s.max() / GIGA)
+    fig.update_xaxes(range=[np.log10(left), np.log10(right)], **style.log_ticks(left, right))
+    fig.update_yaxes(range=[np.log10(low), np.log10(high)], **style.log_ticks(low, high))
+    return fig.update_layout(showlegend=True)
 
 
 def around(machine: Machine, times: float = 1) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import ArrayLike
 
 from servelab.figures import style
 from servelab.i18n import _
@@ -97,6 +98,97 @@ def waits(runs: Sequence[Run], kind: style.Kind = "measured") -> go.Figure:
         x = [found[which] for found in quantiles]
         fig.add_scatter(x=x, y=rows, mode="markers", name=name, marker=marker, hoverinfo="x+name")
     return fig.update_xaxes(rangemode="tozero").update_layout(showlegend=True)
+
+
+def policy_names() -> dict[str, str]:
+    """The rules of `servelab.simulate.choices` in the learner's language."""
+    return {
+        "random": _("random"),
+        "round robin": _("round robin"),
+        "two choices": _("the better of two"),
+        "shortest queue": _("shortest queue"),
+        "least work": _("least work"),
+        "least connections": _("least connections"),
+    }
+
+
+LEAST = 1e-3
+"""Share down to which tails are drawn."""
+
+
+def tails(
+    times_s: Mapping[str, tuple[style.Kind, ArrayLike]],
+    x: str,
+    laws: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
+) -> go.Figure:
+    """Share of requests that take longer than so many seconds, one curve a policy, on a logarithmic axis.
+
+    Args:
+        times_s: {policy: (where it comes from, times in seconds)}; several of one policy: `policy|anything`.
+        x: the axis title, with its unit.
+        laws: {policy: (seconds, shares from 0 to 1)}, modelled.
+    """
+    fig = style.figure(x, _("Requests that take longer (%)"), height=420)
+    told, colors = policy_names(), {}
+    fewest = 1.0
+    for key, (kind, times) in times_s.items():
+        policy = key.partition("|")[0]
+        color = colors.setdefault(policy, style.colour(len(colors)))
+        ordered = np.sort(np.ravel(np.asarray(times, float)))
+        least = max(LEAST, 1 / ordered.size)
+        shares = np.geomspace(1, least, min(80, ordered.size))
+        look = style.mark(kind, told.get(policy, policy), color) | {"mode": "lines"}
+        steps = {"line_shape": "hv"} if kind == "measured" else {}
+        fig.add_scatter(x=np.quantile(ordered, 1 - shares), y=100 * shares, **look, **steps)
+        fewest = min(fewest, least)
+    for policy, (seconds, shares) in (laws or {}).items():
+        look = style.mark("modelled", told.get(policy, policy), colors.get(policy))
+        fig.add_scatter(x=seconds, y=100 * np.asarray(shares, float), **look)
+    shown = np.log10([80 * fewest, 120])
+    fig.update_xaxes(rangemode="tozero")
+    return fig.update_yaxes(range=list(shown), **style.log_ticks(100 * fewest, 100)).update_layout(showlegend=True)
+
+
+def lengths(found: Mapping[str, ArrayLike], laws: Mapping[str, ArrayLike]) -> go.Figure:
+    """Share of servers with at least so many requests: simulated, and the laws. Shares below a millionth are left out.
+
+    Args:
+        found, laws: {policy: shares from 0 to 1, of at least 0, 1, 2 ... requests}.
+    """
+    fig = style.figure(_("Requests at a server, at least"), _("Servers (%)"), height=400)
+    told = policy_names()
+    for n, policy in enumerate(dict.fromkeys([*found, *laws])):
+        for kind, shares in (("simulated", found.get(policy)), ("modelled", laws.get(policy))):
+            if shares is None:
+                continue
+            shares = np.asarray(shares, float)
+            y = np.where(shares > 1e-6, 100 * shares, np.nan)
+            look = style.mark(kind, told.get(policy, policy), n)
+            if kind == "simulated":
+                marker = {"size": 9, "color": style.colour(n), "symbol": "circle-open", "line": {"width": 2}}
+                look |= {"mode": "markers", "marker": marker}
+            fig.add_scatter(x=np.arange(shares.size), y=y, **look)
+    return fig.update_yaxes(range=[-2.3, 2.1], **style.log_ticks(0.01, 100)).update_layout(showlegend=True)
+
+
+def response_by_share(
+    share: ArrayLike, response_s: ArrayLike, marks: Mapping[str, tuple[float, float]], name: str
+) -> go.Figure:
+    """Mean response over the share that one server is given, with shares that stand for a rule as stars.
+
+    Args:
+        share: 0 to 1. response_s: seconds; infinite where a server gets more than it can do.
+        marks: {rule: (share, seconds)}.
+        name: of the server whose share it is.
+    """
+    fig = style.figure(_("Share of {name} (%)").format(name=name), _("Mean response (s)"), height=360)
+    y = np.where(np.isfinite(response_s), response_s, np.nan)
+    fig.add_scatter(x=100 * np.asarray(share, float), y=y, **style.mark("modelled", _("two M/M/1 queues"), 0))
+    for n, (rule, (x, seconds)) in enumerate(marks.items()):
+        marker = {"size": 15, "symbol": "star", "color": style.colour(n + 1), "line": {"color": style.INK, "width": 1}}
+        fig.add_scatter(x=[100 * x], y=[seconds], mode="markers", marker=marker, name=rule)
+    top = 3 * float(np.nanmin(y))
+    return fig.update_yaxes(range=[0, top]).update_layout(showlegend=True)
 
 
 def overhead(added_ms: Mapping[str, Mapping[str, Percentiles]]) -> go.Figure:

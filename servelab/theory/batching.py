@@ -93,6 +93,17 @@ class StepModel:
         """Output tokens/s that no batch exceeds, prompts left out."""
         return 1 / self.each_s if self.each_s > 0 else float("inf")
 
+    def step_under_load(self, tokens_per_s: ArrayLike) -> NDArray[np.float64]:
+        """Seconds of a step, and so TPOT, of continuous batching that is asked for `tokens_per_s`.
+
+        (fixed + each) / (1 - u), u = tokens/s x each the share of `limit` that is asked for. By Little's law a rate X
+        keeps X t sequences in the batch, t the seconds a token takes; who comes at random meets so many, and is one
+        more: t = fixed + each (1 + X t), solved for t. Infinite from the limit on. Holds for arrivals at random, and
+        as long as the batch has a place for everybody.
+        """
+        used = np.asarray(tokens_per_s, float) * self.each_s
+        return np.divide(self.fixed_s + self.each_s, 1 - used, out=np.full(used.shape, np.inf), where=used < 1)[()]
+
 
 def knee(x: ArrayLike, y: ArrayLike) -> int:
     """Index of the knee of a rising, flattening curve: the point highest above the chord between its ends.
@@ -129,6 +140,34 @@ def operating_point(throughput: ArrayLike, latency: ArrayLike, limit: float) -> 
     if not allowed.size:
         return None
     return int(min(allowed, key=lambda i: (-throughput[i], latency[i])))
+
+
+def stretch(lengths: ArrayLike, batch: ArrayLike) -> NDArray[np.float64]:
+    """How many times the mean length the longest of `batch` answers has, on average: 1 for a batch of one.
+
+    Answers are drawn from the sample `lengths` with replacement: with its values in order x_1 .. x_m the mean of the
+    largest is the sum of x_i ((i / m)^B - ((i - 1) / m)^B) (David & Nagaraja, "Order Statistics", 2003, section 2.1).
+
+    Raises:
+        ServelabError: no lengths, or a batch below 1.
+    """
+    ordered, batch = np.sort(np.ravel(np.asarray(lengths, float))), np.asarray(batch, float)
+    if not ordered.size or (batch < 1).any():
+        raise ServelabError(_("A stretch needs answers' lengths, and a batch of at least 1."))
+    below = np.arange(ordered.size + 1) / ordered.size
+    chance = np.diff(below ** batch[..., None], axis=-1)
+    return (chance @ ordered / ordered.mean())[()]
+
+
+def efficiency(batch: ArrayLike, knee: ArrayLike, stretch: ArrayLike = 1.0) -> NDArray[np.float64]:
+    """Share of the engine's limit that a full batch reaches: B / (g knee + B), g the stretch.
+
+    Continuous batching keeps all places full: g = 1. A static batch of B answers takes g n steps of the fixed price, n
+    the mean length, and B n times the growing one, as long as an engine computes nothing for who has ended. For one
+    that goes on computing them it is B / (g (knee + B)).
+    """
+    batch = np.asarray(batch, float)
+    return batch / (np.multiply(stretch, knee) + batch)
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,39 @@ def forward(
     return Work(2 * matrix_weights(model) * tokens + attention + output, weights * bytes_per_number + cache)
 
 
+OPERATIONS = ("qkv", "attention", "output", "gate_up", "down", "logits")
+"""The operations of a pass that move weights or cache, in their order; the first five once a layer."""
+
+
+def operations(
+    model: Model, new: ArrayLike, past: ArrayLike = 0, *, sequences: ArrayLike = 1, bytes_per_number: float = 4
+) -> dict[str, Work]:
+    """The work of `forward`, operation by operation, all layers together: {name of `OPERATIONS`: work}.
+
+    The products of activations with weights: query, key and value together (`qkv`), attention's output, the MLP's gate
+    and up together, its down, and the output layer for the last position of each sequence. `attention` is scores and
+    weighted values, with the cache read and written. What works number by number (norms, rotary embedding, softmax,
+    activation) is left out: less than a FLOP a byte, and fused with its neighbours where an engine can.
+    """
+    whole = forward(model, new, past, sequences=sequences, bytes_per_number=bytes_per_number)
+    wide, tokens = model.heads * model.head_dim, np.multiply(sequences, new)
+    shapes = {
+        "qkv": model.hidden * (wide + 2 * model.kv_heads * model.head_dim),
+        "output": wide * model.hidden,
+        "gate_up": 2 * model.hidden * model.intermediate,
+        "down": model.intermediate * model.hidden,
+    }
+    each = {
+        name: Work(2.0 * model.layers * n * tokens, model.layers * n * bytes_per_number) for name, n in shapes.items()
+    }
+    head = model.hidden * model.vocab
+    each["logits"] = Work(2.0 * head * np.asarray(sequences), head * bytes_per_number)
+    each["attention"] = Work(
+        whole.flops - sum(one.flops for one in each.values()), whole.bytes - sum(one.bytes for one in each.values())
+    )
+    return {name: each[name] for name in OPERATIONS}
+
+
 def batch_limit(model: Model, past: ArrayLike, bytes_per_number: float = 4) -> NDArray[np.float64]:
     """Intensity in FLOP/byte that decoding nears as its batch grows, and never reaches: a sequence's own FLOPs over
     its own cache.

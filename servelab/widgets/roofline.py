@@ -64,7 +64,7 @@ def roofline(
         trail = theory.forward(model, 1, context, sequences=np.array(BATCHES), bytes_per_number=bytes_per_number)
         span = figures.around(machine, TIMES[-1])
         views = [
-            figures.roof(here, shown, trail=trail, measured=measured, span=span, pale=other),
+            figures.roof(here, shown, trail=trail, measured=measured, span=span, pale=other, batch=batch),
             figures.parts(here, shown),
         ]
         return views if measured is None else [*views, figures.parity(here, measured, other)]
@@ -83,6 +83,8 @@ def roofline(
                 ms=style.number(float(seconds(one, here)) * MS),
             )
 
+        seen = [] if (peak, bandwidth) != (1, 1) else figures.of_batch(measured, batch).seconds.tolist()
+        own = _("Your engine's step with this batch took {ms} ms (measured).")
         most = float(theory.batch_limit(model, context, bytes_per_number))
         if most < ridge:
             bound = _("With {context:,} cached tokens each, no batch brings decoding above {most}, nor to the ridge.")
@@ -91,6 +93,7 @@ def roofline(
         return sentences(
             _("The ridge is at {ridge} FLOP/byte.").format(ridge=style.number(ridge)),
             *(of(kind) for kind in shown),
+            *(own.format(ms=style.number(took * MS)) for took in seen[:1]),
             bound.format(context=context, most=style.number(most)),
         )
 

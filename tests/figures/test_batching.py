@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from servelab.figures import batching as figures
-from servelab.theory.batching import StepModel, schedule
+from servelab.simulate.batches import Batching, by_load
+from servelab.theory.batching import StepModel, schedule, stretch
 
 MODEL = StepModel(fixed_s=0.04, each_s=0.005, prefill_s=0.001)
 
@@ -79,3 +80,18 @@ def test_operating_views_are_linked(sweep):
     assert named(views[0], "operating").y[0] == pytest.approx(rate) == named(views[2], "operating").y[0]
     assert named(views[1], "operating").y[0] == pytest.approx(MODEL.e2e_s(4, 16, 32))
     assert views[0].layout.shapes[0].x0 == 10
+
+
+def test_efficiency_draws_both_laws_and_what_was_reached():
+    fig = figures.efficiency(8.0, lambda b: stretch([1, 9], b), {"static": {8: 0.3}, "continuous": {8: 0.45}}, most=32)
+    continuous, static = (next(t for t in fig.data if t.name == f"{p} (modelled)") for p in ("continuous", "static"))
+    assert continuous.y[7] == pytest.approx(50) and np.all(static.y[1:] < continuous.y[1:])
+    assert named(fig, "static (measured)").y == (30,)
+
+
+def test_policies_over_load_with_their_laws():
+    curves = by_load(MODEL, [4, 8], {"static": Batching(4), "continuous": Batching(4, None)}, [0.05, 0.9], requests=60)
+    fig = figures.by_load(curves, {"continuous": ([0.05, 0.5], [0.3, 0.6])})
+    assert list(named(fig, "static (simulated)").x) == [5, 90] and np.isnan(named(fig, "static (simulated)").y[1])
+    assert list(named(fig, "continuous (modelled)").y) == [0.3, 0.6]
+    assert "ms" in figures.by_load(curves, {}, "tpot_s").layout.yaxis.title.text

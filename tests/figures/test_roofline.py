@@ -1,6 +1,7 @@
 """What the roofline figures draw: the roof, steps at their intensity and predicted speed, and what was measured."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from servelab import course
@@ -79,3 +80,23 @@ def test_parity_puts_slow_steps_below_the_diagonal(measured):
     for kind in figures.KINDS:
         point = next(t for t in fig.data if t.name == figures.kind_name(kind))
         assert point.x[0] == pytest.approx(2 * point.y[0])
+
+
+def test_the_measured_step_of_a_batch_is_a_star(measured):
+    fig = figures.roof(MACHINE, PLACED, measured=measured, batch=8)
+    star = named(fig, "this batch")
+    assert list(star.x) == pytest.approx([float(PLACED["decode"].intensity)])
+    assert not [
+        t for t in figures.roof(MACHINE, PLACED, measured=measured, batch=4).data if "this batch" in (t.name or "")
+    ]
+    assert len(figures.of_batch(measured, 8)) == 1 and figures.of_batch(None, 8).empty
+
+
+def test_operations_lie_under_the_roof_where_they_were_measured():
+    rows = [("qkv", 1, 0.5, 5e9), ("qkv", 64, 32.0, 80e9), ("my own", 1, 1.5, 2e9)]
+    fig = figures.operations(MACHINE, pd.DataFrame(rows, columns=["operation", "rows", "intensity", "flop_s"]))
+    one = named(fig, "query, key, value")
+    assert list(one.x) == [0.5, 32] and list(one.y) == [5, 80] and one.text == ("batch 1", "batch 64")
+    assert named(fig, "my own (measured)")
+    roof = named(fig, "roof")
+    assert roof.y[1] == roof.y[2] == 100 and roof.x[1] == 5

@@ -53,3 +53,26 @@ def test_a_cost_that_is_not_proven_is_hollow():
     assert dots.x[0] + dots.error_x.array[0] == pytest.approx(sure.ci["mean"][1])
     assert dots.x[1] - dots.error_x.arrayminus[1] == pytest.approx(unsure.ci["mean"][0])
     assert "ms" in fig.layout.xaxis.title.text
+
+
+def test_tails_fall_and_say_where_they_come_from():
+    times = np.arange(1, 101) / 10
+    drawn = {"random": ("simulated", times), "round robin|real": ("measured", times[:10])}
+    fig = figures.tails(drawn, "Response (s)", {"random": ([0, 1], [1, 0.5])})
+    names = [t.name for t in fig.data]
+    assert names == ["random (simulated)", "round robin (measured)", "random (modelled)"]
+    assert np.all(np.diff(fig.data[0].x) >= 0) and fig.data[0].y[0] == 100
+    assert fig.data[0].line.color == fig.data[2].line.color != fig.data[1].line.color
+    assert list(fig.data[2].y) == [100, 50]
+
+
+def test_lengths_of_queues_beside_their_law():
+    fig = figures.lengths({"two choices": [1, 0.9, 0.7]}, {"two choices": [1, 0.9, 1e-9]})
+    points, law = fig.data
+    assert points.mode == "markers" and list(points.y) == [100, 90, 70]
+    assert np.isnan(law.y[2]), "what is too rare to be seen is not drawn"
+
+
+def test_response_by_share_marks_rules():
+    fig = figures.response_by_share([0, 0.5, 0.9], [1.0, 2.0, np.inf], {"best": (0.0, 1.0)}, "slow")
+    assert np.isnan(fig.data[0].y[2]) and list(fig.data[1].x) == [0] and "slow" in fig.layout.xaxis.title.text

@@ -9,12 +9,14 @@ from servelab.errors import ServelabError
 from servelab.theory.batching import (
     StepModel,
     active,
+    efficiency,
     knee,
     makespan_s,
     operating_point,
     pareto,
     power,
     schedule,
+    stretch,
 )
 
 MODEL = StepModel(fixed_s=0.04, each_s=0.005, prefill_s=0.001)
@@ -112,3 +114,28 @@ def test_makespan_prices_each_step_by_its_batch():
     spans = schedule([3, 1], slots=2, continuous=False)
     assert active(spans).tolist() == [2, 1, 1]
     assert makespan_s(spans, MODEL) == pytest.approx(0.05 + 0.045 + 0.045)
+
+
+def test_the_longest_of_a_batch_by_hand_and_by_drawing():
+    assert stretch([5, 5, 5], 7) == 1
+    # of two drawn from 1 and 3: 1 once in four, else 3; their mean is 2
+    assert stretch([1, 3], 2) == pytest.approx((1 + 3 * 3) / 4 / 2)
+    rng = np.random.default_rng(0)
+    lengths = rng.lognormal(3, 0.8, 500)
+    drawn = rng.choice(lengths, (20_000, 8)).max(axis=1).mean() / lengths.mean()
+    assert stretch(lengths, np.array([1, 8])) == pytest.approx([1, drawn], rel=0.02)
+    with pytest.raises(ServelabError, match="stretch"):
+        stretch([], 2)
+
+
+def test_a_full_batch_nears_the_limit_and_the_stretch_puts_the_knee_off():
+    assert efficiency(8, 8) == 0.5 and efficiency(8, 8, 3) == 0.25
+    assert efficiency(np.array([1, 10, 1e9]), 10) == pytest.approx([1 / 11, 0.5, 1])
+    assert efficiency(6, 10, 2) == efficiency(3, 10)
+
+
+def test_under_load_a_step_is_what_little_says():
+    rate = np.array([0.0, 50.0, 150.0, 200.0, 300.0])
+    step = MODEL.step_under_load(rate)
+    assert step[0] == MODEL.tpot_s(1) and np.isinf(step[3:]).all()
+    assert MODEL.tpot_s(1 + rate[:3] * step[:3]) == pytest.approx(step[:3])

@@ -111,3 +111,20 @@ def test_a_batch_lifts_the_intensity_towards_its_limit_and_no_further(past, size
     assert batches == sorted(batches) and batches[-2] < limit
     assert batches[-1] == pytest.approx(limit, rel=1e-3)
     assert roofline.batch_limit(SMOL, [past, 2 * past], size)[1] < limit
+
+
+@pytest.mark.parametrize("kind", [{"new": 1, "past": 128, "sequences": 8}, {"new": 200}, {"new": 16, "past": 48}])
+def test_the_operations_of_a_pass_add_up_to_it(kind):
+    parts, whole = roofline.operations(SMOL, **kind), roofline.forward(SMOL, **kind)
+    assert tuple(parts) == roofline.OPERATIONS
+    assert sum(one.flops for one in parts.values()) == pytest.approx(whole.flops)
+    assert sum(one.bytes for one in parts.values()) == pytest.approx(whole.bytes)
+
+
+def test_a_batch_moves_every_operation_but_attention():
+    one, many = (roofline.operations(SMOL, 1, 128, sequences=b) for b in (1, 32))
+    for name in roofline.OPERATIONS:
+        moved = many[name].intensity / one[name].intensity
+        assert moved == pytest.approx(1 if name == "attention" else 32), name
+    assert one["attention"].intensity == pytest.approx(2 * 9 / (3 * 4)), "2 H / (H_kv b)"
+    assert one["gate_up"].intensity == pytest.approx(0.5), "2 B / b"

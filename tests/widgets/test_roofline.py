@@ -51,3 +51,15 @@ def test_samples_bring_a_third_view_and_fade_on_another_machine():
     points = next(t for t in shown[0].data if t.name == "steps (measured)")
     assert len(points.x) == 1 and points.opacity == 1
     assert next(t for t in explorer.figures(peak=2)[0].data if t.name == "steps (measured)").opacity < 1
+
+
+def test_the_measured_point_moves_with_the_batch():
+    seen = [Sample("a", (1.0, b, 100.0 * b, 0.0, 0.0, 0.0, 0.0), 0.01 * b) for b in (4.0, 16.0)]
+    explorer = roofline(MODEL, MACHINE, seen)
+
+    def star(batch):
+        return [t for t in explorer.figures(batch=batch)[0].data if t.name == "this batch (measured)"]
+
+    assert star(16)[0].x[0] > star(4)[0].x[0] and not star(8)
+    assert "took 40 ms (measured)" in explorer.say(4, 128, 256, 1, 1)
+    assert "(measured)" not in explorer.say(8, 128, 256, 1, 1) + explorer.say(4, 128, 256, 2, 1)
