@@ -169,6 +169,8 @@ def launch(
     if like == "fast":
         settings |= {"dtype": tier.dtype, "max_num_seqs": tier.max_num_seqs, "block_size": tier.block_size}
     settings |= flags or {}
+    if settings.get("otlp_traces_endpoint"):  # its own choice is gRPC, and spans in batches of five seconds
+        env |= {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_BSP_SCHEDULE_DELAY": "200"}
     target = str(folder) if folder else f"<{ours.source}>" if ours.source.startswith("package:") else ours.origin
     weights = models.weight_bytes(folder) if folder else ours.bytes
     return Launch(
