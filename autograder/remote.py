@@ -26,7 +26,7 @@ from servelab.i18n import _
 START_SECONDS = 60.0
 ASKS = 8
 """Servers that the code in one sandbox may ask for."""
-ADDRESS = re.compile(r"https?://127\.0\.0\.1:(\d{1,5})\b")
+ADDRESS = re.compile(r"(?:https?|redis)://127\.0\.0\.1:(\d{1,5})\b")
 
 
 class AnswerError(Exception):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import html
 import random
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from servelab.battery.exchange import Broken, Exchange, ask
 from servelab.battery.scripted import ScriptedEngine
+from servelab.engines.keyvalue import Redis
 from servelab.engines.service import Settings
 from servelab.i18n import _
 
@@ -79,6 +80,7 @@ class Scene:
 
     Attributes:
         seen: every exchange whose answer was read, for verdicts on answers in general.
+        urls: of every replica, where a suite has several; `store`, the Redis that they share.
     """
 
     url: str
@@ -86,6 +88,8 @@ class Scene:
     settings: Settings
     rng: random.Random
     seen: list[Exchange] = field(default_factory=list)
+    urls: tuple[str, ...] = ()
+    store: Redis | None = None
 
     @property
     def key(self) -> str:
@@ -129,11 +133,18 @@ Check = Callable[[Scene], Awaitable[str]]
 
 @dataclass
 class Suite:
-    """A list of checks, each under its name, with the settings that they need."""
+    """A list of checks, each under its name, with the settings that they need.
+
+    Attributes:
+        replicas: how many services are started; more than one share a Redis.
+        fresh_keys: each check finds keys that no other one has used.
+    """
 
     title: str
     settings: dict[str, Any]
     checks: list[tuple[str, Callable[[], str], Check]] = field(default_factory=list)
+    replicas: int = 1
+    fresh_keys: bool = False
 
     def verdict(self, name: str, says: Callable[[], str]) -> Callable[[Check], Check]:
         """Add a check: it returns why the service does not do what `says` tells, or nothing."""
@@ -148,10 +159,13 @@ class Suite:
         self, scene: Scene, tell: Callable[[str], None] = lambda name: None, only: Collection[str] = ()
     ) -> list[Verdict]:
         """Every verdict (or `only` some), one after the other; what breaks a connection loses the one at work."""
-        found = []
+        found, keys = [], scene.settings.keys
         for name, says, check in self.checks:
             if only and name not in only:
                 continue
+            if self.fresh_keys:  # two of the list, which the service knows from its start
+                scene.settings = replace(scene.settings, keys=keys[:2])
+                keys = keys[2:]
             tell(name)
             await scene.engine.reset()
             first = len(scene.seen)

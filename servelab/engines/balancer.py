@@ -9,9 +9,11 @@ ngx_http_split_clients_module.c).
 
 from __future__ import annotations
 
+import asyncio
 import bisect
 import contextlib
 import json
+import signal
 import sys
 import time
 import uuid
@@ -41,13 +43,14 @@ class Peer:
     failed_at: float = field(default=-FAIL_TIMEOUT_S, repr=False)
     effective: int = 0
     current: int = 0
+    down: bool = False
 
     def __post_init__(self) -> None:
         self.effective = self.weight
 
     def up(self, now: float) -> bool:
-        """Whether it may be asked: it has not failed in the last `FAIL_TIMEOUT_S`."""
-        return now - self.failed_at >= FAIL_TIMEOUT_S
+        """Whether it may be asked: nobody took it out, and it has not failed in the last `FAIL_TIMEOUT_S`."""
+        return not self.down and now - self.failed_at >= FAIL_TIMEOUT_S
 
     def fail(self, now: float) -> None:
         """It refused or broke a connection; when it is asked again, it has to earn its weight back."""
@@ -112,10 +115,27 @@ def version_of(session: str, weights: Sequence[int], salt: str = "") -> int:
 class Balancer:
     """The router's state and its request handler."""
 
-    def __init__(self, policy: str, replicas: dict[str, str], weights: Sequence[int], salt: str):
-        self.policy, self.weights, self.salt = policy, weights, salt
+    def __init__(
+        self,
+        policy: str,
+        replicas: dict[str, str],
+        weights: Sequence[int],
+        salt: str,
+        down: Sequence[str] = (),
+        generation: int | None = None,
+        keep: bool = True,
+    ):
+        self.policy, self.weights, self.salt, self.keep = policy, weights, salt, keep
+        self.names = list(replicas)
         self.peers = [Peer(address, weight) for address, weight in zip(replicas.values(), weights, strict=True)]
         self.ring = points(self.peers) if policy == "consistent_hash" else []
+        self.reread({"down": down, "generation": generation})
+
+    def reread(self, configuration: dict[str, Any]) -> None:
+        """Take replicas out, or in again, as the configuration now says; what they are answering goes on."""
+        for name, peer in zip(self.names, self.peers, strict=True):
+            peer.down = name in configuration.get("down", ())
+        self.generation = configuration.get("generation")
 
     def choose(self, session: str, tried: Sequence[Peer], now: float) -> Peer | None:
         """The next replica to ask for a request of `session` that those in `tried` could not take; None if none can."""
@@ -136,7 +156,7 @@ class Balancer:
     async def life(self, app: web.Application) -> Any:
         """One client session while the router lives."""
         timeout = ClientTimeout(total=None, sock_connect=CONNECT_S)
-        connector = TCPConnector(limit=0, keepalive_timeout=60)
+        connector = TCPConnector(limit=0, **({"keepalive_timeout": 60} if self.keep else {"force_close": True}))
         async with ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as self.session:
             yield
 
@@ -189,18 +209,24 @@ class Balancer:
             return back
 
 
-def application(configuration: dict[str, Any]) -> web.Application:
-    """The router as an aiohttp application."""
-    balancer = Balancer(**configuration)
+def application(path: Path) -> web.Application:
+    """The router as an aiohttp application; SIGHUP makes it read its file again."""
+    balancer = Balancer(**json.loads(path.read_text()))
     app = web.Application(client_max_size=2**30)
     app.cleanup_ctx.append(balancer.life)
 
     async def health(_request: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+        told = "ok" if balancer.generation is None else balancer.generation
+        return web.Response(text=f"{told}\n")
+
+    async def listen(_app: web.Application) -> None:
+        again = asyncio.get_running_loop().add_signal_handler
+        again(signal.SIGHUP, lambda: balancer.reread(json.loads(path.read_text())))
 
     async def metrics(_request: web.Request) -> web.Response:
         return web.Response(status=404, text="each replica has its own metrics")
 
+    app.on_startup.append(listen)
     app.router.add_get("/router/health", health)
     app.router.add_get("/metrics", metrics)
     app.router.add_route("*", "/{path:.*}", balancer.serve)
@@ -209,7 +235,7 @@ def application(configuration: dict[str, Any]) -> web.Application:
 
 if __name__ == "__main__":
     web.run_app(
-        application(json.loads(Path(sys.argv[1]).read_text())),
+        application(Path(sys.argv[1])),
         host="127.0.0.1",
         port=int(sys.argv[2]),
         print=None,

@@ -16,9 +16,11 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -85,6 +87,16 @@ def end(processes: list[psutil.Process], grace_s: float) -> None:
         processes = psutil.wait_procs(processes, timeout=wait)[1]
         if not processes:
             return
+
+
+def pong(url: str) -> bool:
+    """Whether a Redis answers at `redis://host:port`."""
+    at = urllib.parse.urlsplit(url)
+    with contextlib.suppress(OSError), socket.create_connection((at.hostname, at.port), timeout=2) as line:
+        line.settimeout(2)
+        line.sendall(b"PING\r\n")
+        return line.recv(16).startswith(b"+PONG")
+    return False
 
 
 class Keeper:
@@ -154,6 +166,8 @@ class Keeper:
         return state is None or any(alive(owner) for owner in state["owners"])
 
     def _healthy(self) -> bool:
+        if self.state["ready_url"].startswith("redis:"):
+            return pong(self.state["ready_url"])
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with contextlib.suppress(OSError, ValueError), opener.open(self.state["ready_url"], timeout=2) as answer:
             return answer.status == 200

@@ -45,9 +45,9 @@ class Spec:
 
     `command` may hold "{port}", and "{folder}" for a folder of the server's own, made anew at each start with `files`
     in it: {name: text}, in which both stand too. A server with several ports names the others in `more_ports`, {name:
-    the port asked for, or None}; each stands for "{name}", and the state notes them all. `need_bytes` is the memory it
-    will take; `explain(log) -> cause` reads the reason of a failed start from the log, in one sentence; `stages` are
-    (text in the log, what to show) in order.
+    the port asked for, or None}; each stands for "{name}", and the state notes them all. `scheme` is what it speaks,
+    `http` or `redis`. `need_bytes` is the memory it will take; `explain(log) -> cause` reads the reason of a failed
+    start from the log, in one sentence; `stages` are (text in the log, what to show) in order.
     """
 
     engine: str
@@ -62,6 +62,7 @@ class Spec:
     more_ports: dict[str, int | None] = field(default_factory=dict)
     name: str | None = None
     ready_path: str = "/health"
+    scheme: str = "http"
     grace_s: float = 3.0
     explain: Callable[[str], str | None] = lambda log: None
     stages: Sequence[tuple[str, str]] = ()
@@ -233,8 +234,8 @@ def _spawn(spec: Spec, token: str, line: Progress) -> None:
             "phase": "starting",
             "port": port,
             "more_ports": more,
-            "url": f"http://127.0.0.1:{port}",
-            "ready_url": f"http://127.0.0.1:{port}{spec.ready_path}",
+            "url": f"{spec.scheme}://127.0.0.1:{port}",
+            "ready_url": f"{spec.scheme}://127.0.0.1:{port}{spec.ready_path}",
             "command": command,
             "env": spec.env,
             "cwd": str(folder()),
@@ -412,6 +413,20 @@ def stop(name: str, force: bool = False) -> None:
         text = _("{name} is in use by another program (pid {pids}): stop that first, or add `force`.")
         raise ServelabError(text.format(name=name, pids=pids))
     _end(name)
+
+
+def forget(name: str) -> None:
+    """Remove every file of a server that was stopped: its own folder (keys too), its log, its state.
+
+    Raises:
+        ServelabError: it runs.
+    """
+    with locked(f"server-{name}"):
+        if is_running(state(name)):
+            raise ServelabError(_("{name} runs: stop it first.").format(name=name))
+        shutil.rmtree(own_folder(name), ignore_errors=True)
+        for path in (state_path(name), log_path(name), state_path(name).with_suffix(".lock")):
+            path.unlink(missing_ok=True)
 
 
 def _end(name: str) -> None:

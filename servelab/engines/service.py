@@ -7,6 +7,7 @@ environment (see `Settings`), so that the same file stands before one engine her
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import sys
 from dataclasses import dataclass
@@ -38,6 +39,10 @@ class Settings:
         timeout_s: the longest an answer may take, from its arrival to its last byte (`TIMEOUT_S`).
         retry_budget: how many tries, beyond the first of each request, all failing requests together may cost
             (`RETRY_BUDGET`).
+        redis: address of the Redis that all replicas share (`REDIS_URL`); empty for none.
+        quota: how many requests a key may make in each window, at all replicas together (`QUOTA`).
+        window_s: how long such a window is (`WINDOW_S`).
+        keep_s: how long an answer in the cache, and a session after its last turn, is kept (`KEEP_S`).
     """
 
     engine: str
@@ -46,6 +51,10 @@ class Settings:
     waiting: int = 16
     timeout_s: float = 60.0
     retry_budget: int = 5
+    redis: str = ""
+    quota: int = 1000
+    window_s: float = 60.0
+    keep_s: float = 600.0
 
     @property
     def environment(self) -> dict[str, str]:
@@ -57,13 +66,18 @@ class Settings:
             "MAX_WAITING": str(self.waiting),
             "TIMEOUT_S": f"{self.timeout_s:g}",
             "RETRY_BUDGET": str(self.retry_budget),
+            "REDIS_URL": self.redis,
+            "QUOTA": str(self.quota),
+            "WINDOW_S": f"{self.window_s:g}",
+            "KEEP_S": f"{self.keep_s:g}",
         }
 
 
-def command(folder: str, port: str) -> list[str]:
-    """How a service is started: one process, one event loop."""
+def command(folder: str, port: str, drain_s: float = 1) -> list[str]:
+    """How a service is started: one process, one event loop; told to end, it gives open answers `drain_s` seconds."""
     words = [sys.executable, "-m", "uvicorn", f"{FILE.removesuffix('.py')}:app", "--app-dir", folder]
-    return [*words, "--host", "127.0.0.1", "--port", port, "--no-access-log", "--timeout-graceful-shutdown", "1"]
+    words += ["--host", "127.0.0.1", "--port", port, "--no-access-log"]
+    return [*words, "--timeout-graceful-shutdown", f"{math.ceil(drain_s)}"]
 
 
 def text_of(source: str | Path) -> str:
@@ -87,6 +101,7 @@ def service(
     name: str | None = None,
     port: int | None = None,
     progress: bool = True,
+    drain_s: float = 1,
     **settings: Any,
 ) -> Server:
     """A running service; the one that runs already, where text and settings are the same.
@@ -94,7 +109,8 @@ def service(
     Args:
         source: the file, or its text.
         engine: the server behind it, a handle or an address.
-        settings: of `Settings`: keys, running, waiting, timeout_s, retry_budget.
+        drain_s: how long open answers may go on when it is stopped.
+        settings: of `Settings`, without its engine: keys, running, waiting, timeout_s, redis, ...
 
     Raises:
         ServelabError: there is no such file, or the service does not start (the line and the error are told).
@@ -108,13 +124,15 @@ def service(
         config={
             "text": hashlib.sha256(text.encode()).hexdigest()[:16],
             "api_key": told.keys[0] if told.keys else None,
+            **({} if drain_s == 1 else {"drain_s": drain_s}),
             **told.environment,
         },
-        command=command("{folder}", "{port}"),
+        command=command("{folder}", "{port}", drain_s),
         env={**told.environment, "PYTHONUNBUFFERED": "1"},
         facts={"model": getattr(engine, "model", None)},
         files={FILE: _plain(text)},
         need_bytes=NEED_BYTES,
+        grace_s=drain_s + 2,
         name=name,
         port=port,
         ready_path=READY_PATH,

@@ -6,9 +6,13 @@ Each is one that a service has that works when one tries it; also the lab's muta
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from servelab.paths import ROOT
 
 REFERENCE = ROOT / "labs" / "vllm" / "2.3_reference.py"
+SHARED = ROOT / "labs" / "vllm" / "2.4_reference.py"
+OWN = ('shared = Shared(os.environ.get("REDIS_URL", ""))', 'shared = Shared(os.environ.get("REDIS_URL", ""))\nOWN = {}')
 Change = tuple[str, str]
 
 CANCEL = """            await asyncio.wait({work, ear}, timeout=TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
@@ -95,12 +99,43 @@ DEFECTS: dict[str, dict[str, tuple[list[Change], str]]] = {
               "    pieces = answer.aiter_raw()\n    try:\n        while True:\n            yield await asyncio.wait_for(anext(pieces), TIMEOUT_S / 2)\n    except (TimeoutError, StopAsyncIteration):\n        pass")],
             "stalled"),
     },
+    "shared": {
+        "counts for itself only": (
+            [('count = await self.ask("INCR", place)', "count = OWN[place] = OWN.get(place, 0) + 1"), OWN], "quota"),
+        "reads the count and then writes it": (
+            [('count = await self.ask("INCR", place)',
+              'count = int(await self.ask("GET", place) or 0) + 1\n        await self.ask("SET", place, count)')], "quota"),
+        "refuses without a word on when": ([(', {"Retry-After": str(max(1, left))})', ")")], "over-quota"),
+        "keeps copies in its own memory": (
+            [("(copy := await shared.recall(place))", "(copy := OWN.get(place))"), ("await shared.keep(place, raw)", "OWN[place] = raw"), OWN],
+            "copies"),
+        "keeps copies of chance": ([("ask.temperature == 0 and not ask.stream", "not ask.stream")], "no-copies"),
+        "names a copy by its prompt alone": (
+            [("digest(json.dumps(body, sort_keys=True))", 'digest(str(body["prompt"]))')], "no-copies"),
+        "keeps sessions in its own memory": (
+            [("(await shared.recall(turn) or", "(OWN.get(turn) or"), ("await shared.keep(turn, ", "OWN.__setitem__(turn, "), OWN], "sessions"),
+        "remembers what was asked, not what was said": (
+            [(' + json.loads(raw)["choices"][0]["text"])', ")")], "sessions"),
+        "names a session without its key": ([("digest(caller, session)", "digest(session)")], "strangers"),
+        "never lets go": ([(', "PX", int(1000 * KEEP_S))', ")")], "expiry"),
+        "waits for Redis for ever": (
+            [("decode_responses=True, **patience", "decode_responses=True"), ("async with asyncio.timeout(2 * PATIENCE_S):", "if True:")],
+            "silent-redis"),
+        "fails with its Redis": (
+            [("except (RedisError, OSError, TimeoutError):\n            return None", "except ZeroDivisionError:\n            return None")],
+            "no-redis"),
+    },
 }  # fmt: skip
 
 
-def planted(changes: list[Change]) -> str:
+def reference(suite: str) -> Path:
+    """The service that holds every verdict of a suite."""
+    return SHARED if suite == "shared" else REFERENCE
+
+
+def planted(changes: list[Change], suite: str = "") -> str:
     """The reference with a defect; what is changed must be there, or nothing would be planted."""
-    text = REFERENCE.read_text()
+    text = reference(suite).read_text()
     for old, new in changes:
         assert old in text, f"not in the reference: {old}"
         text = text.replace(old, new)

@@ -11,14 +11,15 @@ from servelab.battery import Carried, Report, Verdict
 from servelab.battery.contract import CONTRACT
 from servelab.battery.fuzz import foreign
 from servelab.battery.pressure import PRESSURE, SILENCE
+from servelab.battery.shared import SHARED
 from servelab.battery.streaming import STREAMING
-from servelab.engines import process
+from servelab.engines import keyvalue, process
 from servelab.errors import ServelabError
 from servelab.paths import ASSETS
-from tests.battery.defects import DEFECTS, REFERENCE, planted
+from tests.battery.defects import DEFECTS, planted, reference
 from tests.conftest import marked
 
-SUITES = {"contract": [CONTRACT], "streaming": [STREAMING], "pressure": [PRESSURE, SILENCE]}
+SUITES = {"contract": [CONTRACT], "streaming": [STREAMING], "pressure": [PRESSURE, SILENCE], "shared": [SHARED]}
 PLANTED = [
     pytest.param(suite, changes, verdict, id=what.replace(" ", "-"))
     for suite, found in DEFECTS.items()
@@ -37,10 +38,16 @@ def home(tmp_path_factory):
         assert not marked(folder), "a service outlived its battery"
 
 
+def needs(suite):
+    if suite == "shared" and not keyvalue.program():
+        pytest.skip("Redis is not installed")
+
+
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("suite", SUITES)
 def test_the_reference_holds_every_verdict(suite):
-    report = battery.run(REFERENCE, *SUITES[suite], seed=7, progress=False)
+    needs(suite)
+    report = battery.run(reference(suite), *SUITES[suite], seed=7, progress=False)
     assert report.told == ""
     assert len(report.verdicts) == sum(len(one.checks) for one in SUITES[suite])
 
@@ -48,8 +55,15 @@ def test_the_reference_holds_every_verdict(suite):
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(("suite", "changes", "verdict"), PLANTED)
 def test_a_planted_defect_is_named(suite, changes, verdict):
-    report = battery.run(planted(changes), *SUITES[suite], only={verdict}, progress=False)
+    needs(suite)
+    report = battery.run(planted(changes, suite), *SUITES[suite], only={verdict}, progress=False)
     assert [v.name for v in report.failed] == [verdict]
+
+
+@pytest.mark.timeout(180)
+def test_the_service_that_shares_keeps_what_it_promised_alone():
+    report = battery.run(reference("shared"), STREAMING, PRESSURE, seed=8, progress=False)
+    assert report.told == ""
 
 
 def test_every_verdict_is_lost_by_some_defect():

@@ -32,6 +32,7 @@ from servelab.widgets.gantt import gantt
 from servelab.widgets.kv_cache import kv_cache
 from servelab.widgets.player import player
 from servelab.widgets.policies import policies
+from servelab.widgets.production import stopping
 from servelab.widgets.queueing import queueing
 from servelab.widgets.restaurant import restaurant
 from servelab.widgets.ring import ring
@@ -179,4 +180,5 @@ EXPLORERS: dict[str, Callable[[], Explorer]] = {
     "sampling": lambda: sampling([" the", " a", " its", " that", " one"], [-0.5, -1.6, -2.2, -3.0, -4.0]),
     "slo": _slo,
     "speculation": _speculation,
+    "stopping": lambda: stopping([0.5 + 0.1 * n for n in range(40)], 2.0, [(0.0, 4.0), (1.0, 3.0)]),
 }
