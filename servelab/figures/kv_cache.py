@@ -179,6 +179,53 @@ def waste_by_block(length: int, block_size: int, sizes: Sequence[int] = (1, 8, 1
     return fig.update_xaxes(type="category").update_yaxes(range=[0, max(60, 1.1 * exact.max(), 1.1 * typical.max())])
 
 
+def savings(reserved: int, block_size: int, measured: Mapping[str, tuple[float, float]] | None = None) -> go.Figure:
+    """What paging can save against slots of `reserved` tokens, by mean length: its bounds, and the short form 1 - 1/n.
+
+    Args:
+        measured: {name: (mean tokens, share saved)}, drawn as points.
+    """
+    fig = style.figure(_("Mean length of a sequence (tokens)"), _("Memory saved against slots (%)"))
+    n = np.arange(1, reserved + 1)
+    low, high = theory.savings_bounds(n, reserved, block_size)
+    fig.add_scatter(x=n, y=100 * high, **style.mark("modelled", _("most: only whole blocks"), 0))
+    band = {"fill": "tonexty", "fillcolor": style.fade(style.BLUE, 0.2)}
+    fig.add_scatter(x=n, y=100 * low, **style.mark("modelled", _("least: one token over"), 2), **band)
+    fig.add_scatter(x=n, y=100 * theory.seed_savings(n), **style.mark("modelled", _("the short form, 1 − 1/n"), 1))
+    if measured:
+        dots = {"size": 13, "color": style.PURPLE}
+        points = style.mark("measured", _("the engine")) | {"mode": "markers+text", "marker": dots}
+        x, y = ([pair[i] for pair in measured.values()] for i in (0, 1))
+        text = [f"  {name}" for name in measured]
+        fig.add_scatter(x=x, y=[100 * share for share in y], text=text, textposition="middle right", **points)
+    return fig.update_yaxes(range=[-10, 105])
+
+
+def room(
+    memory: ArrayLike,
+    slots: ArrayLike,
+    paged: ArrayLike,
+    simulated: Mapping[float, float],
+    measured: Mapping[float, float],
+) -> go.Figure:
+    """Requests that run at once by memory: in slots, in blocks, simulated step by step, and on engines.
+
+    Args:
+        memory: tokens, shape (points,); `slots`, `paged`: requests at each.
+        simulated, measured: {tokens of memory: requests at once}.
+    """
+    fig = style.figure(_("Memory of the KV cache (tokens)"), _("Requests running at once (average)"))
+    memory, slots, paged = (np.asarray(v, float) for v in (memory, slots, paged))
+    fig.add_scatter(x=memory, y=paged, **style.mark("modelled", _("paged: memory / held by one"), 0))
+    fig.add_scatter(x=memory, y=slots, **style.mark("modelled", _("slots: memory / longest"), 4))
+    dotted = style.mark("simulated", _("paged, step by step"), 2) | {"mode": "lines+markers"}
+    fig.add_scatter(x=list(simulated), y=list(simulated.values()), marker={"size": 6}, **dotted)
+    dots = {"size": 14, "symbol": "diamond", "color": style.ORANGE}
+    points = style.mark("measured", _("the engine")) | {"mode": "markers", "marker": dots}
+    fig.add_scatter(x=list(measured), y=list(measured.values()), **points)
+    return fig.update_xaxes(rangemode="tozero").update_yaxes(rangemode="tozero")
+
+
 def held(times_s: ArrayLike, measured: ArrayLike, predicted: ArrayLike, same: bool = True) -> go.Figure:
     """Cache held over time under one real load: as the engine told it, and as a model holds it, in bytes.
 

@@ -175,12 +175,11 @@ def typical_waste(tokens: ArrayLike, block_size: ArrayLike) -> NDArray[np.float6
     return empty / (np.asarray(tokens) + empty)
 
 
-def serving_waste(prompts: ArrayLike, outputs: ArrayLike, block_size: int) -> float:
-    """Share of the held memory that is empty while answers are written, over all steps of all requests.
+def held_while_serving(prompts: ArrayLike, outputs: ArrayLike, block_size: int) -> float:
+    """Tokens of memory that a running request holds, on average over all steps of all requests.
 
     In the step that writes token k a request holds whole blocks for prompt + k - 1 tokens (`cached_tokens`); a step
-    counts once for each request in it, whoever is there beside it. Not the waste of the lengths with which requests
-    end: on the way there they hold less, and long answers hold it for longer.
+    counts once for each request in it, whoever is there beside it. With blocks of one token: the tokens themselves.
 
     Raises:
         ServelabError: no request writes a token.
@@ -190,8 +189,30 @@ def serving_waste(prompts: ArrayLike, outputs: ArrayLike, block_size: int) -> fl
     if not outputs.size or (outputs < 0).any() or not outputs.sum():
         raise ServelabError(_("A waste while answers are written needs at least one token that is written."))
     step = np.arange(outputs.sum()) - np.repeat(outputs.cumsum() - outputs, outputs)
-    tokens = np.repeat(prompts, outputs) + step
-    return 1 - float(tokens.sum() / (blocks(tokens, block_size).sum() * block_size))
+    return float(blocks(np.repeat(prompts, outputs) + step, block_size).mean() * block_size)
+
+
+def serving_waste(prompts: ArrayLike, outputs: ArrayLike, block_size: int) -> float:
+    """Share of the held memory that is empty while answers are written, over all steps (`held_while_serving`).
+
+    Not the waste of the lengths with which requests end: on the way there they hold less, and long answers hold it
+    for longer.
+
+    Raises:
+        ServelabError: no request writes a token.
+    """
+    return 1 - held_while_serving(prompts, outputs, 1) / held_while_serving(prompts, outputs, block_size)
+
+
+def at_once(prompts: ArrayLike, outputs: ArrayLike, pool: Pool, max_num_seqs: int | None = None) -> float:
+    """Requests that run at once, on average, while more wait than fit: usable tokens / tokens held by one.
+
+    Holds where many fit, so that what is left over for nobody is little, and where memory is what they wait for: with
+    `max_num_seqs`, never more than that. With slots of n_max it would be tokens / n_max; the ratio is the gain of
+    paging, 1 / (1 - savings).
+    """
+    most = np.inf if max_num_seqs is None else max_num_seqs
+    return min(most, pool.usable_blocks * pool.block_size / held_while_serving(prompts, outputs, pool.block_size))
 
 
 def waste_bounds(mean_tokens: ArrayLike, block_size: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -84,3 +84,19 @@ def test_held_is_in_mib_and_says_whose_settings_it_stands_for():
     fig = figures.held([0, 1], [2**20, 2**21], [2**20, 2**20])
     assert named(fig, "(measured)").y.tolist() == [1, 2] and named(fig, "predicted (modelled)").y.tolist() == [1, 1]
     assert named(figures.held([0], [0], [0], same=False), "under these settings").line.dash == "dash"
+
+
+def test_savings_lie_between_their_bounds_and_the_short_form_beside_them():
+    fig = figures.savings(512, 32, {"mine": (128, 0.7)})
+    most, least, short, point = fig.data
+    assert most.y[-1] == 0 and most.y[127] == pytest.approx(75)
+    assert least.y[127] == pytest.approx(100 * (1 - 159 / 512)) and least.fill == "tonexty"
+    assert short.y[-1] > 99 and "(modelled)" in short.name
+    assert point.y == (70,) and "(measured)" in point.name and "mine" in point.text[0]
+
+
+def test_room_draws_each_source_as_what_it_is():
+    fig = figures.room([0, 1024], [0, 2], [0, 8], {1024: 7.5}, {1024: 7.4})
+    assert named(fig, "paged: memory").y.tolist() == [0, 8] and "(modelled)" in named(fig, "slots").name
+    assert named(fig, "(simulated)").y == (7.5,) and named(fig, "(measured)").y == (7.4,)
+    assert fig.layout.xaxis.title.text and fig.layout.yaxis.title.text

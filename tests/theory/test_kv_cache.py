@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from servelab import course
 from servelab.errors import ServelabError
+from servelab.simulate.allocation import Paged, replay
 from servelab.theory import kv_cache as kv
 
 lengths = st.lists(st.integers(1, 2000), min_size=1, max_size=40)
@@ -175,3 +176,18 @@ def test_the_seed_s_savings_do_not_depend_on_what_is_saved():
     assert kv.seed_savings(1024) == pytest.approx(0.999, abs=1e-4)
     assert used == pytest.approx(0.5)
     assert kv.savings([2048], 2048, 16) == 0 and kv.seed_savings(2048) > 0.999
+
+
+def test_what_runs_at_once_by_hand():
+    # 30 tokens and 4 to write: 1, 1, 1, 2 blocks of 32; 100 and 1: 4 blocks. 9 blocks in 5 steps.
+    assert kv.held_while_serving([30, 100], [4, 1], 32) == pytest.approx(9 * 32 / 5)
+    pool = kv.Pool(19, 32)
+    assert kv.at_once([30, 100], [4, 1], pool) == pytest.approx(10)
+    assert kv.at_once([30, 100], [4, 1], pool, max_num_seqs=3) == 3
+
+
+def test_what_runs_at_once_is_what_the_replay_runs():
+    rng = np.random.default_rng(3)
+    shapes = [(int(p), int(o)) for p, o in zip(rng.integers(10, 150, 400), rng.integers(5, 80, 400), strict=True)]
+    ran = replay(Paged(401, 16), shapes).concurrency
+    assert ran == pytest.approx(kv.at_once(*np.array(shapes).T, kv.Pool(401, 16)), rel=0.06)
