@@ -84,7 +84,7 @@ def invalid_compose(text: str) -> list[str]:
     try:
         PyCompose.from_json(json.dumps(objects[0] if objects else {})).validate()
     except ValueError as error:
-        return [str(error)[:300]]
+        return [re.sub(r" at line \d+ column \d+", "", str(error))[:300]]  # of our JSON, not of the file
     return []
 
 

@@ -4,6 +4,7 @@
     streaming(service)   an answer on its way: pieces, cancellation, slow readers, breaks
     pressure(service)    limits: places, queue, retries, time
     shared(service)      two replicas and one Redis: quotas, copies, sessions
+    rollout(step)        a rollout under load, led by a step
 
 Each starts the service before a scripted engine that does as the battery tells it, and returns a `Report` of named
 verdicts. A service is a file, its text, or a proxy of one in a sandbox.
@@ -20,6 +21,7 @@ from typing import Any
 from servelab.battery.contract import CONTRACT
 from servelab.battery.host import NAMES, Carried, hosted, memory
 from servelab.battery.pressure import PRESSURE, SILENCE
+from servelab.battery.rollout import rollout
 from servelab.battery.scripted import Script, ScriptedEngine
 from servelab.battery.shared import SHARED
 from servelab.battery.streaming import STREAMING
@@ -29,7 +31,8 @@ from servelab.load.client import blocking
 from servelab.progress import Progress
 
 __all__ = [
-    "Carried", "Report", "Script", "ScriptedEngine", "Settings", "Verdict", "contract", "pressure", "run", "shared",
+    "Carried", "Report", "Script", "ScriptedEngine", "Settings", "Verdict", "contract", "pressure", "rollout", "run",
+    "shared",
     "streaming",
 ]  # fmt: skip
 

@@ -32,6 +32,7 @@ class Script:
         status: other than 200, this is refused, with an error as engines write it.
         cut: before which piece the connection is broken.
         volume: bytes of one long streamed answer, in place of `pieces`.
+        pause_s: seconds before each piece.
     """
 
     pieces: tuple[str, ...] = ("one", " two", " three")
@@ -40,6 +41,7 @@ class Script:
     status: int = 200
     cut: int | None = None
     volume: int = 0
+    pause_s: float = 0.0
 
 
 @dataclass(eq=False)
@@ -164,6 +166,8 @@ class ScriptedEngine:
         for n, piece in enumerate(_pieces(script)):
             if n == script.hold:
                 await go.wait()
+            if script.pause_s:
+                await asyncio.sleep(script.pause_s)
             if n == script.cut:
                 request.transport.abort()
                 one.state = "done"

@@ -17,13 +17,14 @@ import contextlib
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import psutil
 
+from servelab import hardware
 from servelab.engines import keyvalue, ports, process
 from servelab.engines.front import BURST, RATE, Front, front
 from servelab.engines.router import Policy
@@ -37,6 +38,7 @@ from servelab.progress import Progress
 LETTERS = "abcdefgh"
 ACTIONS = ("drain", "stop", "start", "admit")
 TICK_S = 0.1
+KILL_S = 30.0
 Launch = Callable[[str, int | None], Server]
 Step = Callable[[dict[str, dict[str, Any]], int], tuple[str, str] | list[str]]
 
@@ -291,8 +293,13 @@ class Deployment:
             self.wait(name, "ready")
             self.act("admit", name)
 
-    def kill(self, replica: str) -> None:
-        """Kill a replica's engine, as a lack of memory would: SIGKILL to its first process, and what is left goes too.
+    def kill(self, replica: str) -> int | None:
+        """Kill a replica's engine, as a lack of memory would: SIGKILL. What of its server is left ends by itself.
+
+        Where vLLM runs its engine in a process beside its API server, as it does by default, that one is killed.
+
+        Returns:
+            the exit code of the server's first process: negative for a signal.
 
         Raises:
             ServelabError: the engine is not the deployment's own, or dead already.
@@ -302,9 +309,13 @@ class Deployment:
             raise ServelabError(_("The engine of {name} is not ours, or does not run.").format(name=replica))
         self.events.append((time.time(), "kill", replica))
         with contextlib.suppress(psutil.Error):
-            psutil.Process(engine.pid).kill()
-        while _lives(engine):
+            first = psutil.Process(engine.pid)
+            core = [p for p in first.children(recursive=True) if "EngineCore" in " ".join(p.cmdline())]
+            (core or [first])[0].kill()
+        deadline = time.monotonic() + KILL_S
+        while _lives(engine) and time.monotonic() < deadline:
             time.sleep(TICK_S / 5)
+        return (process.state(engine.name) or {}).get("code")
 
     def mend(self) -> list[str]:
         """Take out of the door what does not run, start it again and admit it; names of what was mended.
@@ -388,6 +399,7 @@ def deployment(
     engines: Sequence[str] | None = None,
     launch: Launch | None = None,
     flags: Mapping[str, Any] | None = None,
+    apart: Collection[str] = (),
     redis: bool = True,
     using: Literal["nginx", "python"] | None = None,
     policy: Policy = "least_conn",
@@ -405,6 +417,7 @@ def deployment(
         source: the service's file, or its text.
         engines: addresses of engines that run already, one a replica; then none is started, killed or mended.
         launch: `launch(name, port) -> Server` starts an engine; without it, `vllm(name=..., port=..., **flags)`.
+        apart: replicas whose engine runs in a process beside its API server, as vLLM has it by default.
         redis: start a Redis too, where one is installed; services find it in `REDIS_URL`.
         using, policy, rate, burst, buffering: of the door (see `front`).
         drain_s: how long a service that is stopped may finish what it has begun.
@@ -421,7 +434,12 @@ def deployment(
         text = _("A deployment named {name} runs already: stop it first, or give another name.")
         raise ServelabError(text.format(name=name))
     Settings("", **settings)  # a wrong name is told before anything starts
-    launch = launch or (lambda full, port: vllm(name=full, port=port, progress=False, **(flags or {})))
+
+    def engine(full: str, port: int | None) -> Server:
+        own = _apart() if full[-1] in apart else {}
+        return vllm(name=full, port=port, progress=False, **{**_share(len(names)), **own, **(flags or {})})
+
+    launch = launch or engine
     made = Deployment(text_of(source), None if engines else launch, dict(settings), drain_s, name)
     with Progress(progress) as line:
         try:
@@ -444,6 +462,18 @@ def deployment(
         told = {"n": len(names), "url": made.tls_url or made.url, "seconds": line.seconds}
         line.done(_("{n} replicas behind {url}, {seconds:.0f} s").format(**told))
     return made
+
+
+def _share(n: int) -> dict[str, Any]:
+    """Flags with which `n` engines fit on this machine: a GPU's memory is dealt out."""
+    tier = hardware.tier()
+    return {} if tier.kind == "cpu" or n < 2 else {"gpu_memory_utilization": round(tier.gpu_memory_utilization / n, 2)}
+
+
+def _apart() -> dict[str, Any]:
+    """Flags of an engine that is a process of its own, and otherwise as the tier has it."""
+    tier = hardware.tier()
+    return {"like": "defaults", "enforce_eager": True, "dtype": tier.dtype, "max_num_seqs": tier.max_num_seqs}
 
 
 def _engines(made: Deployment, names: str, addresses: Sequence[str] | None) -> list[Replica]:

@@ -79,6 +79,16 @@ class Front(Router):
         if self.using == "nginx":
             time.sleep(SETTLE_S)
 
+    def stop(self, force: bool = False) -> None:
+        """Stop it, and remove its files: the private key is nobody's any more.
+
+        Raises:
+            ServelabError: another program uses it, and `force` is not set.
+        """
+        super().stop(force)
+        if not process.is_running(process.state(self.name)):
+            process.forget(self.name)
+
     def open(self, replica: str) -> int:
         """How many requests it has open at a replica now: its connections, for each request has its own."""
         port, found = int(self.replicas[replica].rpartition(":")[2]), 0

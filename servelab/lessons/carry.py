@@ -5,10 +5,16 @@ Graders receive notebooks, and a service is no cell. So she works in a file; a c
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable, Collection
 from pathlib import Path
 
+from servelab import battery
 from servelab.battery import Carried
+from servelab.battery.contract import CONTRACT
+from servelab.battery.streaming import STREAMING
+from servelab.errors import ServelabError
 from servelab.i18n import _
 from servelab.paths import ASSETS, workspace
 from servelab.progress import in_notebook, is_static
@@ -16,18 +22,36 @@ from servelab.progress import in_notebook, is_static
 STUB = "YOUR CODE HERE"
 
 
-def workbench(file: str | Path, start: str) -> Path:
-    """The learner's file in her workspace, the same for both languages: made from `assets/services/<start>.py` where
-    there is none yet; what she wrote stays. Shows a link that opens it beside the notebook.
+def workbench(file: str | Path, start: str | Callable[[], Path]) -> Path:
+    """The learner's file in her workspace, the same for both languages: made from `assets/services/<start>.py`, or
+    from the file that `start()` names, where there is none yet; what she wrote stays. Shows a link that opens it
+    beside the notebook.
     """
     path = _place(file)
     if not path.exists():
-        path.write_text((ASSETS / "services" / f"{start}.py").read_text())
+        path.write_text((start() if callable(start) else ASSETS / "services" / f"{start}.py").read_text())
     if in_notebook() and not is_static():
         from IPython.display import FileLink, display
 
         display(FileLink(os.path.relpath(path)))
     return path
+
+
+def grown(file: str | Path, otherwise: Path, needs: Collection[str] = ("answers", "health", "pieces")) -> Path:
+    """A service that the learner wrote in an earlier lab, for her to go on with; `otherwise`, where it does not stand.
+
+    Args:
+        file: what she wrote.
+        otherwise: the course's own.
+        needs: the battery's verdicts that must hold.
+    """
+    path = _place(file)
+    with contextlib.suppress(ServelabError):
+        if path.exists() and not battery.run(path, CONTRACT, STREAMING, only=needs, progress=False).failed:
+            print(_("You go on with your own {file}.").format(file=path.name))
+            return path
+    print(_("You go on with the course's service: {file} does not stand yet.").format(file=path.name))
+    return otherwise
 
 
 def carry(file: str | Path, text: str) -> Carried:

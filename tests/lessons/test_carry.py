@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from servelab.lessons import carry as carries
-from servelab.lessons.carry import carry, refilled, workbench
+from servelab.lessons.carry import carry, grown, refilled, workbench
+from servelab.paths import ROOT
 
 CELL = (
     "from servelab.lessons.carry import carry\n\nmine = carry('service.py', r'''\n# YOUR CODE HERE\n''')\nprint(mine)"
@@ -15,6 +18,21 @@ def test_a_file_is_made_once_and_never_overwritten(tmp_path):
     assert "FastAPI" in path.read_text()
     path.write_text("mine")
     assert workbench(path, "naive").read_text() == "mine"
+
+
+@pytest.mark.timeout(90)
+def test_an_earlier_service_is_gone_on_with_if_it_stands(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SERVELAB_HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    ours, mine = ROOT / "labs/vllm/2.3_reference.py", tmp_path / "service.py"
+    assert grown(mine, ours) == ours
+    mine.write_text((ROOT / "assets/services/naive.py").read_text())
+    assert grown(mine, ours) == ours
+    mine.write_text(ours.read_text() + "# mine\n")
+    made = workbench(tmp_path / "next.py", lambda: grown(mine, ours))
+    assert made.read_text() == mine.read_text()
+    assert capsys.readouterr().out.count("service.py") == 3
+    assert workbench(made, lambda: 1 / 0).read_text() == mine.read_text()
 
 
 def test_where_nobody_works_the_cell_counts(tmp_path):

@@ -14,7 +14,7 @@ def production(objects, start_s, longest_s, gpus):
     pod = deployment["spec"]["template"]["spec"]
     web, engine = pod["containers"]
     health = {"path": "/health", "port": "engine"}
-    web["image"], engine["image"] = "registry.example/completions:1.0", "vllm/vllm-openai:v0.32.0"
+    web["image"], engine["image"] = "images.example/completions:1.0", "vllm/vllm-openai:v0.32.0"
     web["env"][1] = {"name": "API_KEYS", "valueFrom": {"secretKeyRef": {"name": "completions", "key": "keys"}}}
     web["readinessProbe"] = {"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 2}
     web["livenessProbe"] = {"httpGet": {"path": "/health", "port": "http"}}
