@@ -27,6 +27,7 @@ from servelab.widgets.allocator import allocator
 from servelab.widgets.base import Explorer
 from servelab.widgets.batching import batching
 from servelab.widgets.chunking import chunking
+from servelab.widgets.complexity import complexity
 from servelab.widgets.engine_choice import engine_choice
 from servelab.widgets.gantt import gantt
 from servelab.widgets.kv_cache import kv_cache
@@ -38,6 +39,7 @@ from servelab.widgets.restaurant import restaurant
 from servelab.widgets.ring import ring
 from servelab.widgets.roofline import roofline
 from servelab.widgets.sampling import sampling
+from servelab.widgets.shelf import shelf
 from servelab.widgets.slo import slo
 from servelab.widgets.speculation import speculation
 
@@ -168,6 +170,7 @@ EXPLORERS: dict[str, Callable[[], Explorer]] = {
     "allocator": lambda: allocator(Blocks, CROWD, shares={3: 0}),
     "batching": _batching,
     "chunking": _chunking,
+    "complexity": lambda: complexity(measured={"prefill": {n: 3e8 * n for n in (256, 512, 1024)}}),
     "engine_choice": _engine_choice,
     "gantt": _gantt,
     "kv_cache": _kv_cache,
@@ -178,6 +181,7 @@ EXPLORERS: dict[str, Callable[[], Explorer]] = {
     "ring": lambda: ring(recorded=[f"user {n * n % 37}" for n in range(600)]),
     "roofline": _roofline,
     "sampling": lambda: sampling([" the", " a", " its", " that", " one"], [-0.5, -1.6, -2.2, -3.0, -4.0]),
+    "shelf": lambda: shelf(6, 2),
     "slo": _slo,
     "speculation": _speculation,
     "stopping": lambda: stopping([0.5 + 0.1 * n for n in range(40)], 2.0, [(0.0, 4.0), (1.0, 3.0)]),
