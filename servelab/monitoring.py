@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -149,6 +150,17 @@ def empty(prometheus: Prometheus, shown: Sequence[Panel]) -> list[str]:
     return [p.title for p in shown if not any(map(math.isfinite, ask(prometheus, p).values()))]
 
 
+def require(prometheus: Prometheus, shown: Sequence[Panel]) -> None:
+    """Every panel shows a number now.
+
+    Raises:
+        ServelabError: some show none; their titles.
+    """
+    if blank := empty(prometheus, shown):
+        text = _("These panels show nothing: {titles}. Ask their queries one by one while there is traffic.")
+        raise ServelabError(text.format(titles=", ".join(blank)))
+
+
 def history(prometheus: Prometheus, panel: Panel, start_unix_s: float, end_unix_s: float | None = None) -> pd.DataFrame:
     """A panel's curves: `t_s` after `start_unix_s`, one column a legend."""
     import pandas as pd
@@ -271,8 +283,13 @@ def until(prometheus: Prometheus, alert: str, fires: bool = True, seconds: float
 
 
 @contextlib.contextmanager
-def neighbour(programs: int) -> Iterator[None]:
-    """Other people's programs on the same machine while a block runs: they compute, and want nothing."""
+def neighbour(programs: int | None = None) -> Iterator[None]:
+    """Other people's programs on the same machine while a block runs: they compute, and want nothing.
+
+    Args:
+        programs: how many; by default two a core.
+    """
+    programs = programs or 2 * (os.cpu_count() or 1)
     words = [sys.executable, "-c", "import ctypes; ctypes.CDLL(None).prctl(1, 9)\nwhile True: pass"]
     started = [subprocess.Popen(words) for _n in range(programs)]
     try:

@@ -9,6 +9,7 @@ import socketserver
 import threading
 import time
 import urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
@@ -88,6 +89,12 @@ def test_alerts_fire_under_a_fault_reach_their_receiver_and_are_silent_otherwise
     until(lambda: "BurnFast" in one.firing())
     assert one.value("slo:bad:share_5m") > 0.144
     until(lambda: ("BurnFast", "on call") in keeper.active())
+    shown = {panel.title: panel for panel in monitoring.panels(every_s=0.2)}
+    monitoring.require(one, [shown["Requests ended, by status"], shown["Bad requests"], shown["Scraped"]])
+    with pytest.raises(ServelabError, match="show nothing: Tokens"):
+        monitoring.require(one, [shown["Scraped"], shown["Tokens"]])
+    assert monitoring.ask(one, shown["Scraped"]) == {"service": 1.0}
+    assert {"200", "504"} <= set(monitoring.history(one, shown["Requests ended, by status"], began - 1).columns)
     frame = one.range("slo:bad:share_1h", began - 1)
     assert list(frame.columns) == ["t_s", "value"] and frame.value.is_monotonic_increasing
     service.bad = False
@@ -169,12 +176,20 @@ class _Redis(socketserver.StreamRequestHandler):
 
 
 def test_the_exporter_tells_of_redis_nginx_and_the_machine(tmp_path):
+    class Status(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"Active connections: 7 \nserver accepts\n 9 9 9\nReading: 0 Writing: 2 Waiting: 5 \n")
+
     class Front:
-        log_path, pid, port = tmp_path / "front.log", None, 1
+        log_path, url = tmp_path / "front.log", "http://127.0.0.1:{}"
 
     Front.log_path.write_text('{"status": 200}\nno line of the log\n{"status": 502}\n{"status": 2')
-    with socketserver.TCPServer(("127.0.0.1", 0), _Redis) as redis:
-        threading.Thread(target=redis.serve_forever, daemon=True).start()
+    with socketserver.TCPServer(("127.0.0.1", 0), _Redis) as redis, HTTPServer(("127.0.0.1", 0), Status) as nginx:
+        for server in (redis, nginx):
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        Front.url = f"http://127.0.0.1:{nginx.server_address[1]}"
         address = f"127.0.0.1:{redis.server_address[1]}"
         with Exporter(Front, address) as exporter:
             first = read(exporter)
@@ -183,6 +198,8 @@ def test_the_exporter_tells_of_redis_nginx_and_the_machine(tmp_path):
             then = read(exporter)
         assert info(address)["keyspace_hits"] == "8"
         redis.shutdown()
+        nginx.shutdown()
+    assert [first.value(f"nginx_connections_{name}") for name in ("active", "writing", "waiting")] == [7, 2, 5]
     assert (
         first.value("nginx_http_requests", status="200") == 1 and then.value("nginx_http_requests", status="200") == 2
     )
