@@ -145,22 +145,6 @@ def ask(prometheus: Prometheus, panel: Panel) -> dict[str, float]:
     }
 
 
-def empty(prometheus: Prometheus, shown: Sequence[Panel]) -> list[str]:
-    """Titles of the panels that show no number now: a wrong query looks just like a quiet evening."""
-    return [p.title for p in shown if not any(map(math.isfinite, ask(prometheus, p).values()))]
-
-
-def require(prometheus: Prometheus, shown: Sequence[Panel]) -> None:
-    """Every panel shows a number now.
-
-    Raises:
-        ServelabError: some show none; their titles.
-    """
-    if blank := empty(prometheus, shown):
-        text = _("These panels show nothing: {titles}. Ask their queries one by one while there is traffic.")
-        raise ServelabError(text.format(titles=", ".join(blank)))
-
-
 def history(prometheus: Prometheus, panel: Panel, start_unix_s: float, end_unix_s: float | None = None) -> pd.DataFrame:
     """A panel's curves: `t_s` after `start_unix_s`, one column a legend."""
     import pandas as pd
@@ -174,6 +158,32 @@ def history(prometheus: Prometheus, panel: Panel, start_unix_s: float, end_unix_
         frame.columns = [legend(template, point) for point in told]
         parts.append(frame)
     return pd.concat(parts, axis=1).sort_index().reset_index()
+
+
+def require(prometheus: Prometheus, shown: Sequence[Panel], since_unix_s: float, seconds: float = 5.0) -> None:
+    """Every panel has shown a number since then: a wrong query looks just like a quiet evening.
+
+    Args:
+        since_unix_s: when the traffic began, in which they are asked.
+        seconds: how long to wait for the last scrape.
+
+    Raises:
+        ServelabError: some have shown none; their titles.
+    """
+    end, blank = time.monotonic() + seconds, list(shown)
+    while True:
+        blank = [p for p in blank if not _speaks(history(prometheus, p, since_unix_s))]
+        if not blank:
+            return
+        if time.monotonic() > end:
+            break
+        time.sleep(0.2)
+    text = _("These panels show nothing: {titles}. Ask their queries one by one while there is traffic.")
+    raise ServelabError(text.format(titles=", ".join(panel.title for panel in blank)))
+
+
+def _speaks(frame: pd.DataFrame) -> bool:
+    return any(math.isfinite(v) for column in frame.columns if column != "t_s" for v in frame[column])
 
 
 # ------------------------------------------------------------------------------------------ one request's story

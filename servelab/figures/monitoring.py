@@ -36,6 +36,9 @@ def board(curves: Mapping[str, tuple[str, pd.DataFrame]], columns: int = 3) -> g
             line = {"color": style.colour(k), "width": 2}
             y = frame[name] * FACTORS.get(unit, 1.0)
             fig.add_scatter(x=frame.t_s, y=y, name=name, line=line, mode="lines", connectgaps=True, **place)
+            if len(frame.columns) > 2 and y.max() > 0:  # its name beside its highest point, in its colour
+                told = {"text": name, "font": {"color": style.colour(k), "size": 11}, "showarrow": False}
+                fig.add_annotation(x=frame.t_s[y.idxmax()], y=y.max(), yshift=9, **told, **place)
         fig.update_yaxes(rangemode="tozero", **place)
     for column in range(1, columns + 1):
         fig.update_xaxes(title_text=_("time (s, measured)"), row=rows, col=column)
@@ -117,4 +120,5 @@ def symptoms(readings: Mapping[str, Mapping[str, float]], usual: Mapping[str, fl
         x=names, y=faults, z=np.minimum(np.nan_to_num(away), 4), text=shown, texttemplate="%{text}",
         colorscale=style.SCALE, showscale=False,
     )  # fmt: skip
-    return fig.update_yaxes(autorange="reversed").update_layout(margin={"l": 150})
+    fig.update_xaxes(showgrid=False)
+    return fig.update_yaxes(autorange="reversed", showgrid=False).update_layout(margin={"l": 150})

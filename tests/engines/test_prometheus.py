@@ -90,9 +90,9 @@ def test_alerts_fire_under_a_fault_reach_their_receiver_and_are_silent_otherwise
     assert one.value("slo:bad:share_5m") > 0.144
     until(lambda: ("BurnFast", "on call") in keeper.active())
     shown = {panel.title: panel for panel in monitoring.panels(every_s=0.2)}
-    monitoring.require(one, [shown["Requests ended, by status"], shown["Bad requests"], shown["Scraped"]])
+    monitoring.require(one, [shown["Requests ended, by status"], shown["Bad requests"], shown["Scraped"]], began)
     with pytest.raises(ServelabError, match="show nothing: Tokens"):
-        monitoring.require(one, [shown["Scraped"], shown["Tokens"]])
+        monitoring.require(one, [shown["Scraped"], shown["Tokens"]], began, seconds=0)
     assert monitoring.ask(one, shown["Scraped"]) == {"service": 1.0}
     assert {"200", "504"} <= set(monitoring.history(one, shown["Requests ended, by status"], began - 1).columns)
     frame = one.range("slo:bad:share_1h", began - 1)

@@ -26,6 +26,7 @@ from servelab.widgets.allocation import allocation
 from servelab.widgets.allocator import allocator
 from servelab.widgets.base import Explorer
 from servelab.widgets.batching import batching
+from servelab.widgets.burn import burn
 from servelab.widgets.chunking import chunking
 from servelab.widgets.complexity import complexity
 from servelab.widgets.engine_choice import engine_choice
@@ -169,6 +170,7 @@ EXPLORERS: dict[str, Callable[[], Explorer]] = {
     "allocation": lambda: allocation(LENGTHS),
     "allocator": lambda: allocator(Blocks, CROWD, shares={3: 0}),
     "batching": _batching,
+    "burn": burn,
     "chunking": _chunking,
     "complexity": lambda: complexity(measured={"prefill": {n: 3e8 * n for n in (256, 512, 1024)}}),
     "engine_choice": _engine_choice,
