@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import plotly.graph_objects as go
@@ -109,6 +110,8 @@ def policy_names() -> dict[str, str]:
         "shortest queue": _("shortest queue"),
         "least work": _("least work"),
         "least connections": _("least connections"),
+        "by speed": _("by speed"),
+        "best": _("best"),
     }
 
 
@@ -118,16 +121,17 @@ LEAST = 1e-3
 
 def tails(
     times_s: Mapping[str, tuple[style.Kind, ArrayLike]],
-    x: str,
+    unit: Literal["s", "services"] = "s",
     laws: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
 ) -> go.Figure:
-    """Share of requests that take longer than so many seconds, one curve a policy, on a logarithmic axis.
+    """Share of requests that take longer than so long, one curve a policy, on a logarithmic axis.
 
     Args:
-        times_s: {policy: (where it comes from, times in seconds)}; several of one policy: `policy|anything`.
-        x: the axis title, with its unit.
-        laws: {policy: (seconds, shares from 0 to 1)}, modelled.
+        times_s: {policy: (where it comes from, times)}; several of one policy: `policy|anything`.
+        unit: of the times: seconds from request to last token, or mean service times.
+        laws: {policy: (times, shares from 0 to 1)}, modelled.
     """
+    x = _("E2E (s)") if unit == "s" else _("Response (service times)")
     fig = style.figure(x, _("Requests that take longer (%)"), height=420)
     told, colors = policy_names(), {}
     fewest = 1.0
@@ -186,7 +190,7 @@ def response_by_share(
     fig.add_scatter(x=100 * np.asarray(share, float), y=y, **style.mark("modelled", _("two M/M/1 queues"), 0))
     for n, (rule, (x, seconds)) in enumerate(marks.items()):
         marker = {"size": 15, "symbol": "star", "color": style.colour(n + 1), "line": {"color": style.INK, "width": 1}}
-        fig.add_scatter(x=[100 * x], y=[seconds], mode="markers", marker=marker, name=rule)
+        fig.add_scatter(x=[100 * x], y=[seconds], mode="markers", marker=marker, name=policy_names().get(rule, rule))
     top = 3 * float(np.nanmin(y))
     return fig.update_yaxes(range=[0, top]).update_layout(showlegend=True)
 

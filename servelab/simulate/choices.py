@@ -101,6 +101,48 @@ def deal(
     return Dealt(wait[counted], took[counted], chosen[counted], met[counted])
 
 
+def deal_on_shared_cores(
+    arrivals_s: ArrayLike, service_s: ArrayLike, servers: int, policy: str, alone: float = 1.0
+) -> Floats:
+    """Responses (s) where the servers share a machine: one that is busy alone works `alone` times as fast.
+
+    As `deal` with `round robin` or `shortest queue`, ties in turn, as NGINX does it; at `alone` = 1 each server has a
+    machine of its own. Shape (requests,).
+
+    Args:
+        service_s: seconds of each request while the others are busy, too.
+        alone: 1 or more; with as many cores as all can use together, up to the number of servers.
+
+    Raises:
+        ServelabError: another policy, or times that do not fit together.
+    """
+    came, left = np.asarray(arrivals_s, float), np.array(service_s, float)
+    known = policy in ("round robin", "shortest queue") and servers >= 1 and alone >= 1
+    if not known or came.shape != left.shape or not came.size or (np.diff(came) < 0).any():
+        text = _("Deal requests in the order of their arrival to one server or more, by one of: {policies}.")
+        raise ServelabError(text.format(policies="round robin, shortest queue"))
+    queues: list[deque[int]] = [deque() for _server in range(servers)]
+    end, now, coming, turn = np.empty(came.size), 0.0, 0, 0
+    while coming < came.size or any(queues):
+        busy = [queue for queue in queues if queue]
+        speed = alone if len(busy) == 1 else 1.0
+        until = min((left[queue[0]] / speed for queue in busy), default=np.inf)
+        arrives = came[coming] - now if coming < came.size else np.inf
+        step = min(until, arrives)
+        now += step
+        for queue in busy:
+            left[queue[0]] -= step * speed
+        if arrives <= until:
+            order = [(turn + k) % servers for k in range(servers)]
+            to = order[0] if policy == "round robin" else min(order, key=lambda s: len(queues[s]))
+            queues[to].append(coming)
+            turn, coming = to + 1, coming + 1
+        else:
+            done = min(busy, key=lambda queue: left[queue[0]])
+            end[done.popleft()] = now
+    return end - came
+
+
 def poisson_load(
     rho: float, servers: int, jobs: int, *, cv: float = 1.0, mean_s: float = 1.0, seed: int = 0
 ) -> tuple[Floats, Floats]:

@@ -58,12 +58,13 @@ def test_a_cost_that_is_not_proven_is_hollow():
 def test_tails_fall_and_say_where_they_come_from():
     times = np.arange(1, 101) / 10
     drawn = {"random": ("simulated", times), "round robin|real": ("measured", times[:10])}
-    fig = figures.tails(drawn, "Response (s)", {"random": ([0, 1], [1, 0.5])})
+    fig = figures.tails(drawn, "services", {"random": ([0, 1], [1, 0.5])})
     names = [t.name for t in fig.data]
     assert names == ["random (simulated)", "round robin (measured)", "random (modelled)"]
     assert np.all(np.diff(fig.data[0].x) >= 0) and fig.data[0].y[0] == 100
     assert fig.data[0].line.color == fig.data[2].line.color != fig.data[1].line.color
     assert list(fig.data[2].y) == [100, 50]
+    assert "service times" in fig.layout.xaxis.title.text and "(s)" in figures.tails(drawn).layout.xaxis.title.text
 
 
 def test_lengths_of_queues_beside_their_law():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from servelab.errors import ServelabError
-from servelab.simulate.choices import POLICIES, deal, poisson_load
+from servelab.simulate.choices import POLICIES, deal, deal_on_shared_cores, poisson_load
 from servelab.theory.routing import choices, choices_tail
 
 RHO, SERVERS = 0.8, 50
@@ -57,3 +57,31 @@ def test_a_load_has_its_utilisation_and_spread(cv):
 def test_what_cannot_be_dealt_is_one_sentence(wrong):
     with pytest.raises(ServelabError, match="Deal requests"):
         deal(*wrong)
+
+
+def test_on_shared_cores_whoever_is_alone_is_faster():
+    # 0 alone at double speed until 1, half done; then both at single speed
+    assert deal_on_shared_cores([0, 1], [4.0, 1.0], 2, "round robin", alone=2) == pytest.approx([2.5, 1.0])
+    # behind a long one: the short one waits, though the other server is free
+    assert deal_on_shared_cores([0, 0, 0], [4.0, 1.0, 1.0], 2, "round robin") == pytest.approx([4, 1, 5])
+    assert deal_on_shared_cores([0, 0, 2], [4.0, 1.0, 1.0], 2, "shortest queue") == pytest.approx([4, 1, 1])
+
+
+def test_with_a_machine_each_it_is_the_other_simulation(load):
+    came, took = load[0][:4000], load[1][:4000]
+    here = deal_on_shared_cores(came, took, SERVERS, "round robin")
+    assert here == pytest.approx(deal(came, took, SERVERS, "round robin", warm=0).response_s)
+
+
+def test_on_shared_cores_a_policy_matters_less():
+    came, took = poisson_load(0.7, 2, 20_000, cv=1.5, seed=4)
+
+    def ratio(alone):
+        here = [
+            deal_on_shared_cores(came, took, 2, policy, alone).mean() for policy in ("round robin", "shortest queue")
+        ]
+        return here[0] / here[1]
+
+    assert 1 < ratio(2) < ratio(1)
+    with pytest.raises(ServelabError, match="Deal requests"):
+        deal_on_shared_cores(came, took, 2, "least work")
