@@ -313,7 +313,7 @@ class Deployment:
             core = [p for p in first.children(recursive=True) if "EngineCore" in " ".join(p.cmdline())]
             (core or [first])[0].kill()
         deadline = time.monotonic() + KILL_S
-        while _lives(engine) and time.monotonic() < deadline:
+        while process.is_running(process.state(engine.name)) and time.monotonic() < deadline:  # till the code is noted
             time.sleep(TICK_S / 5)
         return (process.state(engine.name) or {}).get("code")
 

@@ -14,6 +14,7 @@ from servelab.theory.draining import cut, remaining
 
 HEIGHT = 420
 BINS = 16
+NEAR_S = 0.5
 Event = tuple[float, str, str]
 OUT = {"drain", "kill"}
 
@@ -30,12 +31,13 @@ def spans(events: Sequence[Event], end_s: float) -> list[tuple[str, float, float
     return found + [(who, at, end_s) for who, at in since.items()]
 
 
-def through(rows: pd.DataFrame, events: Sequence[Event]) -> go.Figure:
+def through(rows: pd.DataFrame, events: Sequence[Event], broken: Sequence[float] = ()) -> go.Figure:
     """Every request as a line from its arrival to its end, by the replica that had it; grey where one was out.
 
     Args:
         rows: the door's log (`Router.requests`): `time` of the end, `seconds`, `replica`, `status`.
         events: of the deployment, (Unix seconds, action, replica).
+        broken: when answers broke off, Unix seconds: a stream that is cut has a good status in the log.
     """
     begin = float((rows.time - rows.seconds).min())
     fig = style.figure(_("Time (s), measured"), _("Request, in order of arrival"), height=HEIGHT, showlegend=True)
@@ -47,7 +49,11 @@ def through(rows: pd.DataFrame, events: Sequence[Event]) -> go.Figure:
         )  # fmt: skip
     ordered = rows.assign(start=rows.time - rows.seconds - begin).sort_values("start").reset_index(drop=True)
     names = sorted(set(ordered.replica))
-    lost = ordered.status >= 500
+    lost = (ordered.status >= 500).to_numpy(copy=True)
+    for at in broken:
+        late = (ordered.time - at).abs().where(~lost)
+        if late.min() < NEAR_S:
+            lost[int(late.idxmin())] = True
     groups = [(_("at {name}").format(name=name or "-"), ordered[(ordered.replica == name) & ~lost]) for name in names]
     groups += [(_("failed"), ordered[lost])]
     for n, (label, part) in enumerate(groups):

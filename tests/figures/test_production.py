@@ -25,6 +25,8 @@ def test_every_request_is_drawn_once_and_failures_apart():
     assert [t.name for t in fig.data] == ["at a", "at b", "failed"]
     assert sum(len(t.x) // 3 for t in fig.data) == 4
     assert fig.data[0].x[0] == 0 and len(fig.layout.shapes) == 2
+    cut = figures.through(ROWS, EVENTS, broken=[11.1, 99.0])
+    assert [(t.name, len(t.x) // 3) for t in cut.data] == [("at a", 2), ("failed", 2)]
 
 
 def test_stops_are_the_model_with_what_was_counted():
