@@ -62,8 +62,11 @@ def quantile(seconds: ArrayLike, ends_s: Sequence[float], q: float, said_s: floa
     inside = [100 * float((x <= e).mean()) for e in ends]
     fig.add_scatter(x=ends, y=inside, **style.mark("modelled", _("straight lines between buckets"), color=1))
     style.rule(fig, y=100 * q, text=f"{100 * q:g} %")
-    for where, colour in ((float(np.quantile(x, q)), style.BLUE), (said_s, style.ORANGE)):
+    right = float(np.quantile(x, q))
+    for where, other, colour in ((right, said_s, style.BLUE), (said_s, right, style.ORANGE)):
         style.rule(fig, x=where, text=style.number(where), color=colour)
+        if where < other:  # the lesser one's number stands on its left, or they lie on each other
+            fig.layout.annotations[-1].update(xanchor="right", xshift=-4)
     return fig.update_layout(showlegend=True)
 
 
