@@ -5,6 +5,7 @@ The same repository of models runs in both. All three of its addresses, HTTP, gR
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from servelab import course, hardware
-from servelab.engines import process, triton_install
+from servelab.engines import keeper, process, triton_install
 from servelab.engines.metrics import Metrics
 from servelab.engines.server import KINDS, Server
 from servelab.errors import ServelabError
@@ -74,6 +75,16 @@ class TritonServer(Server):
             return Metrics(self._http.get(self.metrics_url).raise_for_status().text)
         except httpx.HTTPError:
             raise ServelabError(_("The server {name} tells no metrics.").format(name=self.name)) from None
+
+    def memory_bytes(self) -> int:
+        """Memory of the server and its models now, in bytes; a model's process comes and goes with it."""
+        import psutil
+
+        self._require()
+        with contextlib.suppress(psutil.Error):
+            tree = [keeper.mark(child.pid) for child in psutil.Process(self.pid).children(recursive=True)]
+            return process.memory_bytes({**process.state(self.name), "tree": tree})
+        return super().memory_bytes()
 
     def models(self) -> pd.DataFrame:
         """The models of its repository: `name`, `version`, `state`, and `reason`, one sentence, where one failed."""

@@ -174,7 +174,9 @@ def test_models_are_loaded_reloaded_and_unloaded_on_request(repository):
     server = triton(repository, control="explicit", load=["double"], progress=False)
     state = server.models().set_index("name")["state"]
     assert state["double"] == "READY" and state["triple"] != "READY"
+    alone = server.memory_bytes()
     server.load("triple")
+    assert server.memory_bytes() > alone + 2e6, "a model's process counts as soon as it is there"
     assert server.infer("triple", {"X": ONES})["Y"][0, 0] == 3
     write(repository, "triple", factor=30)
     server.load("triple")
