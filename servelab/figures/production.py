@@ -97,5 +97,5 @@ def needs(durations_s: Sequence[float], drain_s: float) -> go.Figure:
     left = remaining(durations_s)
     fig = style.figure(_("Time an open answer still needs (s)"), _("Share of open answers"), height=HEIGHT)
     fig.add_histogram(x=left, nbinsx=BINS, histnorm="probability", marker_color=style.fade(style.BLUE, 0.6))
-    fig.add_vline(drain_s, line_color=style.ORANGE, line_dash="dash", annotation_text=_("the stop waits so long"))
+    style.rule(fig, x=drain_s, text=_("the stop waits so long"), color=style.ORANGE)
     return fig
