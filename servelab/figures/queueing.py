@@ -176,6 +176,39 @@ def tail(line: Line, rate: float, simulated_s: ArrayLike | None = None, measured
     return fig.update_yaxes(range=list(shown), **style.log_ticks(100 * FEWEST, 100)).update_layout(showlegend=True)
 
 
+def by_request(foretold_s: ArrayLike, measured_s: ArrayLike) -> go.Figure:
+    """Each request's wait in seconds, in order of arrival: foretold and measured, shape (requests,) both."""
+    fig = style.figure(_("Request, in order of its arrival"), _("Wait (s)"))
+    foretold, measured = np.asarray(foretold_s, float), np.asarray(measured_s, float)
+    number = np.arange(1, measured.size + 1)
+    fig.add_scatter(x=number, y=measured, **style.mark("measured", color=style.BLUE))
+    fig.add_scatter(x=number, y=foretold, **style.mark("modelled", _("Lindley"), style.ORANGE))
+    return fig.update_yaxes(rangemode="tozero").update_layout(showlegend=True)
+
+
+def omission(
+    intended_s: ArrayLike, from_sending_s: ArrayLike, from_intended_s: ArrayLike, independent_s: ArrayLike
+) -> go.Figure:
+    """What a tool with one connection reports of a stall, what it would have to, and what independent users see.
+
+    Args:
+        intended_s: seconds at which each request was meant to be sent, shape (requests,).
+        from_sending_s, from_intended_s: seconds to its last token in the tool's run, by either clock.
+        independent_s: the same from the intended instant, in a run where everybody is sent when meant.
+    """
+    fig = style.figure(_("Intended send time (s)"), _("Time to the last token (s)"))
+    curves = (
+        (from_sending_s, _("one connection, from sending"), style.GREY),
+        (from_intended_s, _("one connection, from intended"), style.ORANGE),
+        (independent_s, _("independent users"), style.BLUE),
+    )
+    for values, name, color in curves:
+        look = style.mark("measured", name, color)
+        look["marker"]["size"] = 6
+        fig.add_scatter(x=np.asarray(intended_s, float), y=np.asarray(values, float), **look)
+    return fig.update_yaxes(rangemode="tozero").update_layout(showlegend=True)
+
+
 def _at(load: Observed) -> str:
     return _("at {rate}/s").format(rate=style.number(load.rate))
 

@@ -74,3 +74,16 @@ def test_the_tail_of_waits_is_their_own(load):
     half = np.interp(50, simulated.y[::-1], simulated.x[::-1])
     assert half == pytest.approx(0.5, abs=0.03)
     assert named(fig, "at 10/s (measured)").x.max() == pytest.approx(load.waits_s.max(), rel=0.3)
+
+
+def test_each_request_has_its_wait_foretold_and_measured():
+    fig = figures.by_request([0, 0.1, 0.2], [0, 0.2, 0.1])
+    assert list(named(fig, "measured").x) == [1, 2, 3] and list(named(fig, "measured").y) == [0, 0.2, 0.1]
+    assert list(named(fig, "Lindley").y) == [0, 0.1, 0.2] and named(fig, "Lindley").line.dash == "dash"
+    assert "(s)" in fig.layout.yaxis.title.text
+
+
+def test_a_stall_is_drawn_by_both_clocks_and_without_the_tool():
+    fig = figures.omission([0, 1, 2], [0.1, 5, 0.1], [0.1, 5, 4.1], [0.1, 5, 4.2])
+    assert [t.y[2] for t in fig.data] == [0.1, 4.1, 4.2] and all(list(t.x) == [0, 1, 2] for t in fig.data)
+    assert all("measured" in t.name for t in fig.data) and "from sending" in fig.data[0].name
