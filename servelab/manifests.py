@@ -12,6 +12,7 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,8 @@ def invalid(objects: Sequence[Any], version: str = KUBERNETES) -> list[str]:
         objects: as `read` gives them.
         version: of Kubernetes.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import kubernetes_validate as schemas
+    from jsonschema.exceptions import best_match
+
     found = []
     for one in objects:
         if not isinstance(one, dict) or not {"apiVersion", "kind"} <= set(one):
@@ -61,15 +61,50 @@ def invalid(objects: Sequence[Any], version: str = KUBERNETES) -> list[str]:
             continue
         name = f"{one['kind']} {_get(one, 'metadata', 'name') or '?'}"
         try:
-            schemas.validate(json.loads(json.dumps(one)), version, strict=True)
-        except schemas.ValidationError as error:
-            at = ".".join(str(step) for step in error.absolute_path) or "."
-            found.append(f"{name}: {at}: {str(error.message)[:160]}")
-        except schemas.SchemaNotFoundError:
+            error = best_match(_validator(str(one["kind"]), str(one["apiVersion"]), version).iter_errors(_plain(one)))
+        except FileNotFoundError:
             found.append(_("{name}: Kubernetes {version} knows no such kind").format(name=name, version=version))
-        except (TypeError, ValueError) as error:
-            found.append(f"{name}: {error}"[:200])
+        except (TypeError, ValueError) as problem:
+            found.append(f"{name}: {problem}"[:200])
+        else:
+            if error:
+                at = ".".join(str(step) for step in error.absolute_path) or "."
+                found.append(f"{name}: {at}: {str(error.message)[:160]}")
     return found
+
+
+def _plain(one: Any) -> Any:
+    """As JSON has it."""
+    return json.loads(json.dumps(one))
+
+
+@lru_cache(maxsize=64)
+def _validator(kind: str, api: str, version: str) -> Any:
+    """A kind's schema, strict, from the package kubernetes-validate, ready to be asked.
+
+    Raises:
+        FileNotFoundError: there is no such kind.
+    """
+    from jsonschema import Draft202012Validator
+    from referencing import Registry, Resource
+
+    group = re.sub(r"^([^./]*)(?:[.][^/]*)?/", r"\1-", api)  # policy/v1 -> policy-v1, as the package names its files
+    schema, definitions = _schema(f"{kind.lower()}-{group}", version)
+    registry = Resource.from_contents(definitions) @ (Resource.from_contents(schema) @ Registry())
+    return Draft202012Validator(schema, registry=registry)
+
+
+def _schema(name: str, version: str) -> tuple[Any, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from kubernetes_validate import utils
+    if not re.fullmatch(r"[a-z0-9-]+", name):
+        raise FileNotFoundError(name)
+    folder = next(v for v in reversed(utils.all_versions()) if utils.major_minor(v) == version)
+    return tuple(
+        utils.schema_contents(f"kubernetes-json-schema/v{folder}-local-strict/{one}.json", version)
+        for one in (name, "_definitions")
+    )
 
 
 def invalid_compose(text: str) -> list[str]:
