@@ -32,6 +32,7 @@ from servelab.widgets.complexity import complexity
 from servelab.widgets.engine_choice import engine_choice
 from servelab.widgets.gantt import gantt
 from servelab.widgets.kv_cache import kv_cache
+from servelab.widgets.latency import latency
 from servelab.widgets.player import player
 from servelab.widgets.policies import policies
 from servelab.widgets.production import stopping
@@ -117,6 +118,13 @@ def _kv_cache() -> Explorer:
     return kv_cache(block=32, readings=readings, requests=requests)
 
 
+def _latency() -> Explorer:
+    requests = synthetic(20, prompt_tokens=(128, 0.5), output_tokens=(24, 0.5), seed=2)
+    engine = EngineConfig(num_blocks=60, block_size=32, max_num_seqs=8, max_num_batched_tokens=256)
+    slower = simulate(requests, engine, Linear(0.05, 0.005, prefill_s=0.0012), arrivals=poisson(2.0, seed=2))
+    return latency(requests, Linear(0.045, 0.004, prefill_s=0.001), engine, measured=slower)
+
+
 def _player() -> Explorer:
     crowd = synthetic(8, prompt_tokens=192, output_tokens=96, seed=7)
     history = moments(crowd, EngineConfig(66, 32, 8), Linear(0.04, 0.005, prefill_s=0.001), concurrency=8)
@@ -176,6 +184,7 @@ EXPLORERS: dict[str, Callable[[], Explorer]] = {
     "engine_choice": _engine_choice,
     "gantt": _gantt,
     "kv_cache": _kv_cache,
+    "latency": _latency,
     "player": _player,
     "policies": policies,
     "queueing": _queueing,
