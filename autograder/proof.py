@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 from autograder.judge import Lesson, checks, constants, namespace
 from autograder.properties import Outcome, quiet, score
 from servelab.errors import ServelabError
-from servelab.notebooks.names import bound, read
+from servelab.notebooks.names import bound, defined, needs
 from servelab.notebooks.release import strip
 from servelab.notebooks.source import Exercise, Source
 from servelab.paths import ROOT
@@ -113,33 +113,57 @@ def problems(source: Source, exercise: Exercise, seeds: Iterable[int] = range(20
 
 
 def proving(nb: NotebookNode, exercises: Iterable[Exercise]) -> tuple[NotebookNode, set[str]]:
-    """One notebook that proves both copies in one execution: the source, then what differs in the learner's copy.
+    """One notebook that proves both copies in one execution: the source, and what differs in the learner's copy.
 
-    After the source's cells come, for each exercise, the released answer and test (which may raise), the
-    solution's names forgotten before; then, once more, the cells that read such a name. All other cells are the
-    same in both copies.
+    Before each answer, each test, and each other cell that needs a name which differs where nothing was solved,
+    stands the same cell as the learner has it: it finds the names as they are there, and what it binds is put aside
+    before the source goes on. All other cells are the same in both copies and are executed once.
 
     Returns:
         The notebook, and the ids of the cells that must raise: one test cell for each exercise.
     """
-    nb, exercises = copy.deepcopy(nb), list(exercises)
-    judged = {cell.id for e in exercises for cell in (e.answer, e.test)}
-    unsolved: set[str] = set()
-    tail, must_raise = [], set()
+    nb, released = copy.deepcopy(nb), {}
     for exercise in exercises:
-        names = bound(exercise.answer.source)
-        unsolved |= names
-        released = empty(exercise)
-        tail.append(_cell(f"forget-{exercise.answer.id}", f"for _n in {sorted(names)}:\n    globals().pop(_n, None)"))
-        for cell in (released.answer, released.test):
-            tail.append(_cell(f"released-{cell.id}", cell.source, may_raise=True))
-        must_raise.add(f"released-{released.test.id}")
+        learners = empty(exercise)
+        released |= {learners.answer.id: learners.answer.source, learners.test.id: learners.test.source}
+    cells, known, differ = [_cell("two-copies", TWO_COPIES)], set(), set()
     for cell in nb.cells:
-        if cell.cell_type == "code" and cell.id not in judged and read(cell.source) & unsolved:
-            tail.append(_cell(f"unsolved-{cell.id}", cell.source))
-            unsolved |= bound(cell.source)
-    nb.cells += tail
-    return nb, must_raise
+        if cell.cell_type == "code":
+            binds, before = bound(cell.source), set(differ)
+            if cell.id in released:
+                kind, differ = "released", differ | defined(cell.source) | (binds - known)
+            elif needs(cell.source) & differ:
+                kind, differ = "unsolved", differ | binds
+            else:
+                kind, differ = "", differ - binds
+            if kind:
+                id, code = f"{kind}-{cell.id}", released.get(cell.id, cell.source)
+                cells += [
+                    _cell(f"to-{id}", f"_to_learner({sorted(before)}, {sorted(differ)})"),
+                    _cell(id, code, may_raise=cell.id in released),
+                    _cell(f"from-{id}", f"_to_source({sorted(differ)})"),
+                ]
+            known |= binds
+        cells.append(cell)
+    nb.cells = cells
+    return nb, {f"released-{id}" for id in released if id.endswith("-test")}
+
+
+TWO_COPIES = """
+_learner, _source = {}, {}
+
+def _to_learner(before, differ):
+    _source.update({name: globals()[name] for name in differ if name in globals()})
+    for name in before:
+        globals().pop(name, None)
+    globals().update({name: value for name, value in _learner.items() if name in before})
+
+def _to_source(differ):
+    _learner.clear()
+    _learner.update({name: globals().pop(name) for name in differ if name in globals()})
+    globals().update(_source)
+    _source.clear()
+"""
 
 
 def _cell(id: str, code: str, may_raise: bool = False) -> NotebookNode:

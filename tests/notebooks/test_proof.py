@@ -90,18 +90,37 @@ def test_names_a_cell_binds_and_reads():
     assert {"w", "x"} <= names.read(cell)
 
 
+def test_names_a_cell_needs():
+    assert names.needs("import a\nb = a + c\nb += d\nd = 1\nprint(b, d)") == {"c", "d", "print"}
+    assert names.needs("def f(x):\n    y = x\n    return y + z + g(w)\nw = 1\ndef g(x): return w") == {"z", "g", "w"}
+    assert names.needs("h = [i + k for i in j]\nfor m in h:\n    m, n") == {"j", "k", "n"}
+
+
 def test_one_execution_proves_both_copies(written, tmp_path):
     nb = addition()
-    nb.cells += [code("uses", "doubled = [f(1, 2) for f in (add,)]"), code("shows", "doubled")]
+    nb.cells.insert(2, code("before", "multiply = math = 7"))
+    answer = next(c for c in nb.cells if c.id == "1-1-add-answer")
+    answer.source = answer.source.replace("### BEGIN SOLUTION", "### BEGIN SOLUTION\n    import math")
+    nb.cells += [
+        code("uses", "pair = (add, multiply)"),
+        code("math", "math"),
+        code("shows", "try:\n    print(pair[0](1, 2))\nexcept NotImplementedError:\n    print('unsolved')"),
+        code("again", "pair = 1"),
+        code("same", "pair"),
+        code("raises", "add(1, 2)"),
+    ]
     stub = "class Lesson:\n    def __getattr__(self, name):\n        return lambda *a: None\nlesson = Lesson()"
     nb.cells[1].source = stub
     written.write("1.1", nb)
     source = written.source()
     proving, must_raise = proof.proving(source.notebook, source.exercises())
     assert must_raise == {"released-1-1-add-test", "released-1-1-multiply-test"}
-    ids = [c.id for c in proving.cells]
-    assert ids[-2:] == ["unsolved-uses", "unsolved-shows"]
+    ids = [c.id for c in proving.cells if c.id.startswith(("released", "unsolved"))]
+    answers = [f"released-1-1-{name}-{part}" for name in ("add", "multiply") for part in ("answer", "test")]
+    assert ids == [*answers, "unsolved-uses", "unsolved-shows", "unsolved-raises"]
     with execute.session() as workspace:
         run = execute.execute(proving, source.path, env=execute.environment("en", "ci", workspace), cwd=tmp_path)
     assert run.exercises == 2
-    assert {f.cell for f in run.failures} == {*must_raise, "unsolved-uses"}
+    assert {f.cell for f in run.failures} == {*must_raise, "unsolved-raises"}
+    printed = {c.id: c.outputs[0].text.strip() for c in run.notebook.cells if c.id in ("unsolved-shows", "shows")}
+    assert printed == {"unsolved-shows": "unsolved", "shows": "3"}
