@@ -111,7 +111,7 @@ DEFECTS: dict[str, dict[str, tuple[list[Change], str]]] = {
             "copies"),
         "keeps copies of chance": ([("ask.temperature == 0 and not ask.stream", "not ask.stream")], "no-copies"),
         "names a copy by its prompt alone": (
-            [("digest(json.dumps(body, sort_keys=True))", 'digest(str(body["prompt"]))')], "no-copies"),
+            [("digest(json.dumps(body, sort_keys=True))", "digest(str(body['prompt']))")], "no-copies"),
         "keeps sessions in its own memory": (
             [("(await shared.recall(turn) or", "(OWN.get(turn) or"), ("await shared.keep(turn, ", "OWN.__setitem__(turn, "), OWN], "sessions"),
         "remembers what was asked, not what was said": (

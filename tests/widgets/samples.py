@@ -35,7 +35,6 @@ from servelab.widgets.kv_cache import kv_cache
 from servelab.widgets.latency import latency
 from servelab.widgets.player import player
 from servelab.widgets.policies import policies
-from servelab.widgets.production import stopping
 from servelab.widgets.queueing import queueing
 from servelab.widgets.restaurant import restaurant
 from servelab.widgets.ring import ring
@@ -44,6 +43,7 @@ from servelab.widgets.sampling import sampling
 from servelab.widgets.shelf import shelf
 from servelab.widgets.slo import slo
 from servelab.widgets.speculation import speculation
+from servelab.widgets.stopping import stopping
 
 LENGTHS = [(e.prompt_tokens, e.output_tokens) for e in read(COURSE)][:48]
 CROWD = [(40, 24), (24, 20), (64, 12), (52, 30), (16, 40), (30, 16), (90, 8)]

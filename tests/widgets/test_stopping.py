@@ -1,6 +1,6 @@
 """The stopping explorer: a longer wait breaks off fewer, longer answers more, and real stops stand beside."""
 
-from servelab.widgets.production import stopping
+from servelab.widgets.stopping import stopping
 
 EXPLORER = stopping([1.0, 2.0, 4.0], 2.0, [(0.0, 5.0)])
 
