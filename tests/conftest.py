@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+SERVERS = {"battery", "browser", "engines"}
 LEAKS = [f"SERVELAB_{name}" for name in ("LANGUAGE", "EFFORT", "STATIC", "OWNER", "WORKSPACE", "TIER")]
 
 
@@ -23,6 +24,22 @@ def pytest_configure(config: pytest.Config) -> None:
     # No test hangs on timing, and a failure on one machine is the same failure on the next.
     settings.register_profile("course", deadline=None, derandomize=True)
     settings.load_profile("course")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers (`make test`), one of them has all that starts engines and servers, one after the other."""
+    for item in items:
+        if item.get_closest_marker("engine") or SERVERS & set(item.path.parts):
+            item.add_marker(pytest.mark.xdist_group("engines"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How long each notebook took, and what memory it had at most."""
+    reports = [one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, [])]
+    told = [value for one in reports for name, value in one.user_properties if name == "notebook"]
+    if told:
+        terminalreporter.section("notebooks")
+        terminalreporter.write("".join(f"{line}\n" for line in told))
 
 
 def marked(home: Path) -> list[int]:

@@ -18,6 +18,8 @@ from servelab.notebooks.source import Source
 from servelab.paths import ROOT
 from tests.battery.defects import DEFECTS, planted
 
+pytestmark = pytest.mark.engine
+
 ROLLOUT, SHARED, MANIFESTS = (f"vllm-2.4-{name}" for name in ("rollout", "shared", "manifests"))
 
 

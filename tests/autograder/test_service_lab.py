@@ -15,6 +15,8 @@ from servelab.errors import ServelabError
 from servelab.notebooks.source import Source
 from tests.battery.defects import DEFECTS, REFERENCE, planted
 
+pytestmark = pytest.mark.engine
+
 CONTRACT, STREAMING, PRESSURE = (f"vllm-2.3-{name}" for name in ("contract", "streaming", "pressure"))
 
 

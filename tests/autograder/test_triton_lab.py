@@ -14,6 +14,8 @@ from servelab.engines import triton_install
 from servelab.errors import ServelabError
 from servelab.notebooks.source import Source
 
+pytestmark = pytest.mark.engine
+
 WHY = triton_install.obstacle()
 
 

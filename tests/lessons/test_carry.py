@@ -8,6 +8,8 @@ from servelab.lessons import carry as carries
 from servelab.lessons.carry import carry, grown, refilled, workbench
 from servelab.paths import ROOT
 
+pytestmark = pytest.mark.engine
+
 CELL = (
     "from servelab.lessons.carry import carry\n\nmine = carry('service.py', r'''\n# YOUR CODE HERE\n''')\nprint(mine)"
 )

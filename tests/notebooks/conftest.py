@@ -209,16 +209,3 @@ def headless(tmp_path, monkeypatch) -> None:
     for name, value in execute.environment("en", "ci", workspace).items():
         if name.startswith("SERVELAB_"):
             monkeypatch.setenv(name, value)
-
-
-RUNS = []
-"""What tests/notebooks/test_run.py executed, for the summary."""
-
-
-def pytest_terminal_summary(terminalreporter) -> None:
-    if RUNS:
-        terminalreporter.section("notebooks")
-        for run in RUNS:
-            terminalreporter.write_line(
-                f"{run.path.stem}: {run.seconds:.0f} s, {run.cells} cells, {run.peak_bytes / 2**20:.0f} MiB"
-            )

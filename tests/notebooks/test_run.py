@@ -13,8 +13,7 @@ from servelab import i18n
 from servelab.notebooks import execute, html, translate
 from servelab.notebooks import source as sources
 
-from .conftest import RUNS
-
+pytestmark = pytest.mark.engine
 READY = sources.ready()
 LANGUAGES = {source.stem: i18n.languages()[n % 2] for n, source in enumerate(READY)}
 
@@ -27,12 +26,13 @@ def workspace():
 
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("source", READY, ids=lambda s: s.stem)
-def test_the_source_passes_and_the_learners_copy_fails_only_where_unsolved(source, workspace):
+def test_the_source_passes_and_the_learners_copy_fails_only_where_unsolved(source, workspace, record_property):
     lang, exercises = LANGUAGES[source.stem], source.exercises()
     nb, must_raise = proof.proving(translate.apply(source.notebook, source.stem, lang), exercises)
     env = execute.environment(lang, "ci", workspace)
     run = execute.execute(nb, source.path, env=env, cwd=source.path.parent)
-    RUNS.append(run)
+    took = f"{run.seconds:.0f} s, {run.cells} cells, {run.peak_bytes / 2**20:.0f} MiB"
+    record_property("notebook", f"{source.stem}: {took}")
     raised = {failure.cell: str(failure) for failure in run.failures}
     may_raise = {f"released-{e.answer.id}" for e in exercises}
     assert set(raised) - may_raise == must_raise, raised
