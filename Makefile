@@ -15,7 +15,7 @@ setup:  ## make .venv and the model ready; nothing to do the second time
 
 test:  ## set up, then run everything that can run on this machine
 	@$(PYTHON) servelab/setup/bootstrap.py --tests
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 bench: setup  ## measure and stamp assets/records: make bench NAME=launch
 	@$(BIN)/servelab bench $(or $(NAME),all)

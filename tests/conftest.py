@@ -6,10 +6,14 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
+
+from servelab.paths import ROOT
 
 SERVERS = {"battery", "browser", "engines"}
 LEAKS = [f"SERVELAB_{name}" for name in ("LANGUAGE", "EFFORT", "STATIC", "OWNER", "WORKSPACE", "TIER")]
@@ -26,12 +30,23 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("course")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist's own hook reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers (`make test`), one of them has all that starts engines and servers, one after the other."""
-    for item in items:
-        if item.get_closest_marker("engine") or SERVERS & set(item.path.parts):
-            item.add_marker(pytest.mark.xdist_group("engines"))
+class OneEngineAtATime(LoadScopeScheduling):
+    """With several workers (`make test`): one has all files that start engines and servers, the others the rest."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        return "engines" if starts_engines(file) else file
+
+
+@cache
+def starts_engines(file: str) -> bool:
+    """Whether a test file lies where all need a server, or has a test marked `engine`."""
+    path = ROOT / file
+    return not SERVERS.isdisjoint(path.parts) or "pytest.mark.engine" in path.read_text()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    return OneEngineAtATime(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
