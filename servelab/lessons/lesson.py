@@ -13,6 +13,7 @@ from servelab import course, hardware
 from servelab.errors import ServelabError
 from servelab.i18n import _, language
 from servelab.lessons import page, shell, texts
+from servelab.lessons.ledger import Ledger
 from servelab.lessons.predict import Predict, Reveal
 from servelab.lessons.predict import reveal as reveal_prediction
 from servelab.lessons.progress import Progress
@@ -21,6 +22,7 @@ from servelab.lessons.scorecard import Scorecard
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+    from pandas.io.formats.style import Styler
 
 Effort = Literal["ci", "full"]
 T = TypeVar("T")
@@ -70,6 +72,7 @@ class Lesson:
         self.effort = effort()
         self.progress = Progress(folder)
         self.scorecard = Scorecard(self.effort, folder)
+        self._ledger = Ledger(folder)
         self._draws = 0
         self._texts = texts.load(id, Path(self.notebook.path).stem)
 
@@ -112,6 +115,27 @@ class Lesson:
             kind: where the truth comes from.
         """
         return reveal_prediction(self.predict(key, unit=unit), measured, kind)
+
+    def compare(self, key: str, predicted: float, measured: float) -> None:
+        """Keep a model's prediction beside the measurement, for the `ledger`; both in the unit of its text.
+
+        Raises:
+            ServelabError: the lesson has no such comparison, or one of the two is no number.
+        """
+        self._texts.comparison(key)
+        self._ledger.keep(self.id, key, predicted, measured)
+
+    def ledger(self, whole: bool = False) -> Styler:
+        """This notebook's models: predicted, measured, error, and where each is true.
+
+        Args:
+            whole: with those of all notebooks of this part of the course, as far as they were run.
+
+        Raises:
+            ServelabError: nothing was compared yet.
+        """
+        part = [entry.id for entry in course.load().notebooks if entry.part == self.notebook.part]
+        return self._ledger.table(part if whole else [self.id])
 
     def quiz(self, id: str) -> Quiz:
         """A quiz question that explains every choice."""

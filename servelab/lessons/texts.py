@@ -1,4 +1,4 @@
-"""What a lesson asks: the predictions and quiz questions of `assets/lessons/<id>.toml`, in the learner's language."""
+"""What a lesson asks and compares, from `assets/lessons/<id>.toml`, in the learner's language."""
 
 from __future__ import annotations
 
@@ -72,11 +72,20 @@ class Question(Part):
         return value
 
 
+class Comparison(Part):
+    """A model that is held against a measurement: its name, the unit of both numbers, and where it is true."""
+
+    model: str
+    unit: str = ""
+    domain: str
+
+
 class Texts(Part):
     """All of one lesson."""
 
     predict: dict[str, Prediction] = {}
     quiz: tuple[Question, ...] = ()
+    compare: dict[str, Comparison] = {}
 
     def prediction(self, key: str) -> Prediction:
         """Raises: ServelabError: the lesson has no such prediction."""
@@ -90,6 +99,12 @@ class Texts(Part):
         if id not in found:
             raise ServelabError(_unknown(_("quiz question"), id, found))
         return found[id]
+
+    def comparison(self, key: str) -> Comparison:
+        """Raises: ServelabError: the lesson has no such comparison."""
+        if key not in self.compare:
+            raise ServelabError(_unknown(_("comparison"), key, self.compare))
+        return self.compare[key]
 
 
 def _unknown(kind: str, name: str, known) -> str:
@@ -138,6 +153,8 @@ def contexts(texts: Texts) -> dict[str, str]:
         for number, choice in enumerate(question.choices):
             found[f"quiz.{question.id}.{number}.text"] = choice.text
             found[f"quiz.{question.id}.{number}.why"] = choice.why
+    for key, row in texts.compare.items():
+        found |= {f"compare.{key}.{part}": text for part, text in row.model_dump().items() if text}
     return found
 
 
@@ -184,7 +201,13 @@ def load(id: str, stem: str, folder: Path = FOLDER) -> Texts:
         )
         for question in english.quiz
     )
-    return Texts(predict=predict, quiz=quiz)
+    compare = {
+        key: row.model_copy(
+            update={part: said(text, f"compare.{key}.{part}") for part, text in row.model_dump().items()}
+        )
+        for key, row in english.compare.items()
+    }
+    return Texts(predict=predict, quiz=quiz, compare=compare)
 
 
 def inline(text: str) -> str:

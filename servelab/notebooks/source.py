@@ -256,10 +256,11 @@ def _anatomy(source: Source) -> list[str]:
     if not calls["quiz"]:
         found.append("lacks a quiz")
     asked = source.texts
-    for kind, there in (("predict", set(asked.predict)), ("quiz", {question.id for question in asked.quiz})):
+    written = {"predict": set(asked.predict), "quiz": {q.id for q in asked.quiz}, "compare": set(asked.compare)}
+    for kind, there in written.items():
         used = set(calls[kind])
         found += [f'{kind}("{key}") has no text in assets/lessons' for key in sorted(used - there)]
-        found += [f'the {kind} "{key}" of assets/lessons is never asked' for key in sorted(there - used)]
+        found += [f'the {kind} "{key}" of assets/lessons is never used' for key in sorted(there - used)]
     return found
 
 

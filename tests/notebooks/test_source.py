@@ -204,7 +204,7 @@ def test_a_question_never_asked_is_told(school):
         lesson.read_text().replace("[predict.sum]", '[predict.more]\nquestion = "?"\nkind = "number"\n[predict.sum]')
     )
     texts.source.cache_clear()
-    assert any('predict "more" of assets/lessons is never asked' in p for p in sources.problems(school.source()))
+    assert any('predict "more" of assets/lessons is never used' in p for p in sources.problems(school.source()))
 
 
 def test_the_same_cell_in_two_notebooks_is_told(school):
