@@ -9,6 +9,7 @@ deployment before a running engine is started and stopped again and again, and w
 from __future__ import annotations
 
 import contextlib
+import math
 import statistics
 import threading
 import time
@@ -16,12 +17,13 @@ from collections.abc import Iterator
 
 import psutil
 
-from servelab import hardware
+from servelab import hardware, monitoring
 from servelab.bench import Bench
 from servelab.engines import process, vllm
 from servelab.engines.deployment import Deployment, deployment
 from servelab.engines.keeper import MARKER
-from servelab.load import drive, synthetic
+from servelab.engines.prometheus import installed, prometheus
+from servelab.load import constant, drive, synthetic
 from servelab.load.metrics import Record
 from servelab.paths import ROOT, home
 
@@ -34,6 +36,8 @@ SHORT_TOKENS = 4
 AIM = 0.05
 LEAST_REQUESTS = 500
 ROUNDS = 100
+ALERTS, CALM_S = 5, 15.0
+"""Faults to be told, and how long the engine is well before each."""
 ROOM = {"running": 64, "waiting": 512, "timeout_s": 600.0, "quota": 10**9, "rate": 100_000, "burst": 100_000}
 
 
@@ -168,13 +172,62 @@ def rounds(bench: Bench) -> None:
     bench.figure("left-behind", worst, "processes, ports or files", f"0 in {ROUNDS} rounds", not worst and n >= ROUNDS)
 
 
+def alerts(bench: Bench) -> None:
+    """Seconds from an engine that stands still to the alert, and from its going on to silence; an hour lasts 12 s.
+
+    A request that the service gives up after half a second is a bad one, and an answer that comes is a good one.
+    """
+    room = ROOM | {"timeout_s": 0.5}
+    with vllm(name="bench-bare") as server, contextlib.ExitStack() as stack:
+        stack.callback(server.stop, force=True)
+        urls, over = [server.url], threading.Event()
+        d = stack.enter_context(deployment(SERVICE, engines=urls, keys=(KEY,), name="bench-watched", **room))
+        rules = [monitoring.rules(monitoring.SCALE, bound_s=2)]
+        prom = stack.enter_context(prometheus({"service": d.replicas["a"].service}, rules=rules, progress=False))
+        prom.settle()
+
+        def ask() -> None:
+            turn = 0
+            while not over.is_set():
+                turn += 1
+                asked = synthetic(n=20, prompt_tokens=8, output_tokens=2, seed=20_000 + turn)
+                where = {"api_key": KEY, "model": server.model, "progress": False}
+                drive(d.url, asked, arrivals=constant(4), **where)
+
+        line = threading.Thread(target=ask, daemon=True)
+        line.start()
+        false, fired, silent = 0, [], []
+        try:
+            for turn in range(ALERTS):
+                time.sleep(CALM_S)
+                false += "BurnFast" in prom.firing()
+                with monitoring.frozen(server):
+                    fired.append(monitoring.until(prom, "BurnFast"))
+                silent.append(monitoring.until(prom, "BurnFast", fires=False))
+                bench.say(f"fault {turn}: fired after {fired[-1]:.1f} s, silent after {silent[-1]:.1f} s")
+        finally:
+            over.set()
+            line.join()
+    bench.data |= {"alert_fired_s": fired, "alert_silent_s": silent, "alert_scale": monitoring.SCALE}
+    all_fired = not any(map(math.isnan, fired))
+    bench.figure("alert-false", false, "alarms without a fault", "0", not false)
+    bench.figure("alert-delay", statistics.median(fired), "s", f"each of {ALERTS} faults", all_fired)
+    real_min = statistics.median(fired) * monitoring.SCALE / 60
+    bench.figure("alert-delay-unscaled", real_min, "min", "within an hour's window", all_fired and real_min < 60)
+    bench.figure("alert-silence", statistics.median(silent), "s", "", not any(map(math.isnan, silent)))
+
+
 def run(bench: Bench) -> None:
-    """Overhead, restart and recovery, rounds."""
+    """Overhead, restart and recovery, alert, rounds."""
     bench.data["tier"] = hardware.tier().id
     overhead(bench)
     if bench.quick:
         bench.say("a quick run starts no second engine: it neither restarts nor kills one")
     else:
         restart(bench)
+        if installed():
+            alerts(bench)
+        else:
+            bench.say("Prometheus is not installed: the alert's delay is not measured")
     rounds(bench)
     assert not [one for one in process.states() if one["name"].startswith("bench-")]
