@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FILE = "ledger.json"
 RECORD = "ledger"
-"""The stamped record of all notebooks' rows, measured with full effort."""
+"""The stamped record of all notebooks' rows."""
 
 
 def error(predicted: float | None, measured: float) -> float:

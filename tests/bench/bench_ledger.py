@@ -1,4 +1,4 @@
-"""Every model of level 3 held against its measurement: the six notebooks run with full effort, and their ledgers.
+"""Every model of level 3 held against its measurement: the six notebooks run as CI does, and their ledgers.
 
 A single run of each: the rows are what one learner on this machine sees. How far calibrated models, and how far the
 short forms, are off is told by the median over those rows; what a row's model is true for stands in the lessons' texts.
@@ -19,12 +19,12 @@ AIM = 0.25
 
 
 def run(bench: Bench) -> None:
-    """Run level 3; `--quick` runs its first notebook with little effort."""
+    """Run level 3; `--quick` runs its first notebook."""
     level = [s for s in sources.ready() if s.entry.part == "level-3"][: 1 if bench.quick else None]
     with execute.session() as workspace:
         for number, source in enumerate(level, 1):
             bench.say(f"{number}/{len(level)} {source.stem}")
-            one = execute.run(source.path, workspace, "en", effort="ci" if bench.quick else "full")
+            one = execute.run(source.path, workspace, "en")
             for failure in one.failures:
                 bench.say(f"{source.stem}: the cell `{failure.cell}` failed: {failure}")
             bench.figure(f"{source.entry.id} ran", float(one.passed), "", "1", one.passed)
