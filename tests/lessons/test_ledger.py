@@ -1,5 +1,6 @@
 """The ledger: what was compared is kept, in its unit, with its error and its domain; the record stands beside."""
 
+import json
 import math
 
 import pytest
@@ -68,3 +69,11 @@ def test_a_lesson_compares_only_what_it_has_a_text_for(folder):
 
 def test_every_notebook_of_the_level_compares():
     assert [entry.id for entry in LEVEL if not texts.source(entry.id).compare] == []
+
+
+def test_the_stamped_record_has_every_model_of_the_level():
+    record = records.load(ledger.RECORD)
+    found = {(row["notebook"], row["key"]): ledger.error(row["predicted"], row["measured"]) for row in record["rows"]}
+    assert set(found) == {(entry.id, key) for entry in LEVEL for key in texts.source(entry.id).compare}
+    assert not any(math.isnan(off) for off in found.values())
+    print(json.dumps({f"{id} {key}": off for (id, key), off in found.items()}, indent=1))
