@@ -105,7 +105,7 @@ class Deployment:
     """Everything that runs; `deployment` makes one.
 
     Attributes:
-        front, redis: the door, and the shared memory (None where there is none).
+        redis: the shared memory (None where there is none).
         replicas: {name: Replica}, in order.
         url, tls_url, authority: the door's addresses, and the certificate file that a client of the second trusts.
         model: the name requests ask for.
@@ -118,7 +118,7 @@ class Deployment:
         self.launch, self.settings, self.engines_too = launch, settings, False
         self.replicas: dict[str, Replica] = {}
         self.redis: keyvalue.Redis | None = None
-        self.front: Front = None
+        self._front: Front | None = None
         self.events: list[tuple[float, str, str]] = []
         self._made: list[str] = []
         self._lock = threading.RLock()
@@ -130,7 +130,20 @@ class Deployment:
         self.stop()
 
     def __repr__(self) -> str:
-        return f"<Deployment {self.name} at {self.url}: {len(self.replicas)} replicas>"
+        where = self.url if self._front else "-"
+        return f"<Deployment {self.name} at {where}: {len(self.replicas)} replicas>"
+
+    @property
+    def front(self) -> Front:
+        """The door.
+
+        Raises:
+            ServelabError: the deployment was stopped.
+        """
+        if self._front is None:
+            text = _("The deployment {name} was stopped: start another one.")
+            raise ServelabError(text.format(name=self.name))
+        return self._front
 
     @property
     def url(self) -> str:
@@ -381,7 +394,7 @@ class Deployment:
     def stop(self) -> None:
         """Stop everything, the door first, and remove its files, the private key too."""
         with self._lock:
-            first = [self.front.name] if self.front else []
+            first = [self._front.name] if self._front else []
             for one in self.replicas.values():
                 self._join(one)
             names = [*first, *dict.fromkeys(reversed(self._made))]
@@ -389,7 +402,7 @@ class Deployment:
                 if process.state(name) is not None:
                     process.stop(name, force=True)
                     process.forget(name)
-            self._made, self.front = [], None
+            self._made, self._front = [], None
 
 
 def deployment(
@@ -455,7 +468,7 @@ def deployment(
             made._made.append(f"{name}-front")
             hosts = {one.name: one.url.split("://")[1] for one in made.replicas.values()}
             door = {"using": using, "policy": policy, "rate": rate, "burst": burst, "buffering": buffering}
-            made.front = front(hosts, name=f"{name}-front", progress=False, model=made.model, **door)
+            made._front = front(hosts, name=f"{name}-front", progress=False, model=made.model, **door)
         except BaseException:
             made.stop()
             raise

@@ -181,7 +181,8 @@ def alerts(bench: Bench) -> None:
     with vllm(name="bench-bare") as server, contextlib.ExitStack() as stack:
         stack.callback(server.stop, force=True)
         urls, over = [server.url], threading.Event()
-        d = stack.enter_context(deployment(SERVICE, engines=urls, keys=(KEY,), name="bench-watched", **room))
+        text = monitoring.observed(SERVICE.read_text())
+        d = stack.enter_context(deployment(text, engines=urls, keys=(KEY,), name="bench-watched", **room))
         rules = [monitoring.rules(monitoring.SCALE, bound_s=2)]
         prom = stack.enter_context(prometheus({"service": d.replicas["a"].service}, rules=rules, progress=False))
         prom.settle()

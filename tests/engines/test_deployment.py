@@ -257,3 +257,13 @@ def test_wrong_settings_and_a_taken_name_are_told_before_anything_starts():
         assert d.redis is None
         with pytest.raises(ServelabError, match="runs already"):
             start()
+
+
+def test_a_deployment_that_was_stopped_says_so():
+    with Running(Mock()) as engine, start(engines=[engine.url], redis=False, launch=None, name="over") as d:
+        pass
+    for use in (lambda: d.url, d.look, lambda: d.act("drain", "a"), lambda: d.parts):
+        with pytest.raises(ServelabError, match="The deployment over was stopped: start another one"):
+            use()
+    assert "over" in repr(d)
+    d.stop()
