@@ -30,23 +30,38 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("course")
 
 
-class OneEngineAtATime(LoadScopeScheduling):
-    """With several workers (`make test`): one has all files that start engines and servers, the others the rest."""
+class TwoLines(LoadScopeScheduling):
+    """With several workers (`make test`): one has all notebooks, and one all else that starts engines and servers.
+
+    Files that start none fill the time of whoever is free. Within a line only one engine works at a time.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::")[0]
-        return "engines" if starts_engines(file) else file
+        return line(file) or file
+
+
+LINES = ("notebooks", "engines")
 
 
 @cache
-def starts_engines(file: str) -> bool:
-    """Whether a test file lies where all need a server, or has a test marked `engine`."""
+def line(file: str) -> str:
+    """The line of a test file that lies where all need a server, or has a test marked `engine`; empty for others."""
     path = ROOT / file
-    return not SERVERS.isdisjoint(path.parts) or "pytest.mark.engine" in path.read_text()
+    if SERVERS.isdisjoint(path.parts) and "pytest.mark.engine" not in path.read_text():
+        return ""
+    return "notebooks" if "notebooks" in path.parts else "engines"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The two long lines begin at once."""
+    places = {name: n for n, name in enumerate((*LINES, ""))}
+    items.sort(key=lambda item: places[line(item.nodeid.split("::")[0])])
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
-    return OneEngineAtATime(config, log)
+    config.option.loadscopereorder = False
+    return TwoLines(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,12 +1,13 @@
 """OpenTelemetry traces, collected in this process: an OTLP/HTTP receiver on 127.0.0.1 that keeps spans in a list.
 
 A production system sends them to a collector and on to a store. What a span is, is the same: a name, a trace, a
-beginning, an end, and attributes (OpenTelemetry specification, "OTLP/HTTP", binary protobuf).
+beginning, an end, and attributes (OpenTelemetry specification, "OTLP/HTTP": binary protobuf or JSON, as Triton sends).
 """
 
 from __future__ import annotations
 
 import gzip
+import json
 import threading
 import time
 from dataclasses import dataclass, field
@@ -18,13 +19,17 @@ from servelab.engines import ports
 
 @dataclass(frozen=True)
 class Span:
-    """One span: its name, its trace (hexadecimal), Unix times of beginning and end, and its attributes."""
+    """One span: its name, its trace (hexadecimal), Unix times of beginning and end, its attributes, and its events.
+
+    `events` has the Unix time of each thing that happened in it, by name.
+    """
 
     name: str
     trace_id: str
     start_unix_s: float
     end_unix_s: float
     attributes: dict[str, Any] = field(default_factory=dict)
+    events: dict[str, float] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -47,8 +52,9 @@ class Collector:
                 raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 if self.headers.get("Content-Encoding") == "gzip":
                     raw = gzip.decompress(raw)
+                kind = self.headers.get("Content-Type", "")
                 with lock:
-                    kept.extend(spans_of(raw))
+                    kept.extend(spans_of_json(raw) if "json" in kind else spans_of(raw))
                 self.send_response(200)
                 self.send_header("Content-Type", "application/x-protobuf")
                 self.send_header("Content-Length", "0")
@@ -108,10 +114,28 @@ def spans_of(raw: bytes) -> list[Span]:
             one.start_time_unix_nano / 1e9,
             one.end_time_unix_nano / 1e9,
             {entry.key: _plain(entry.value) for entry in one.attributes},
+            {event.name: event.time_unix_nano / 1e9 for event in one.events},
         )
         for resource in request.resource_spans
         for scope in resource.scope_spans
         for one in scope.spans
+    ]
+
+
+def spans_of_json(raw: bytes) -> list[Span]:
+    """The spans of one export request in OTLP's JSON, where ids are hexadecimal and long numbers are texts."""
+    return [
+        Span(
+            one["name"],
+            one["traceId"],
+            int(one["startTimeUnixNano"]) / 1e9,
+            int(one["endTimeUnixNano"]) / 1e9,
+            {entry["key"]: next(iter(entry["value"].values()), "") for entry in one.get("attributes", ())},
+            {event["name"]: int(event["timeUnixNano"]) / 1e9 for event in one.get("events", ())},
+        )
+        for resource in json.loads(raw).get("resourceSpans", ())
+        for scope in resource.get("scopeSpans", ())
+        for one in scope.get("spans", ())
     ]
 
 

@@ -356,7 +356,11 @@ def arguments(flags: Mapping[str, Any]) -> list[str]:
 def launch(
     folder: Path, using: str, flags: Mapping[str, Any], name: str | None = None, image: str | None = None
 ) -> tuple[list[str], dict[str, str]]:
-    """Command (with its ports to fill in) and environment, from the package or as a container."""
+    """Command (with its ports to fill in) and environment, from the package or as a container.
+
+    The container's limits are those that NVIDIA's guide to the vLLM backend gives; folders outside the repository
+    that its language models name are mounted where they are, to be read only.
+    """
     addresses = {
         "http_address": "127.0.0.1", "http_port": "{port}", "grpc_address": "127.0.0.1", "grpc_port": "{grpc_port}",
         "metrics_address": "127.0.0.1", "metrics_port": "{metrics_port}",
@@ -365,7 +369,9 @@ def launch(
         image = image or hardware.tier().image or course.load().versions.triton_image
         label = name or "triton-{port}"
         box = ["docker", "run", "--rm", "--init", "--name", f"servelab-{label}", "--network", "host", "--gpus", "all",
-               "--shm-size=1g", "--ulimit", "memlock=-1", "--volume", f"{folder}:{MOUNT}"]  # fmt: skip
+               "--shm-size=1g", "--ulimit", "memlock=-1", "--ulimit", "stack=67108864",
+               "--volume", f"{folder}:{MOUNT}"]  # fmt: skip
+        box += [word for one in outside(folder) for word in ("--volume", f"{one}:{one}:ro")]
         words = arguments({"model_repository": MOUNT, **addresses, **flags})
         return [*box, image, "tritonserver", *words], {}
     here = triton_install.prepare()
@@ -380,6 +386,19 @@ def launch(
     }
     others = {key: value for key, value in flags.items() if key != "backend_config"}
     return [str(here.program), *arguments({**own, **addresses, **others})], here.env
+
+
+def outside(repository: Path) -> list[Path]:
+    """Folders of this machine that the language models of a repository name: their weights and their adapters."""
+    told: list[Any] = []
+    for file in sorted(repository.glob("*/*/*.json")):
+        with contextlib.suppress(ValueError):
+            said = json.loads(file.read_text(encoding="utf-8"))
+            if isinstance(said, dict) and file.name == "model.json":
+                told += [said.get("model"), said.get("tokenizer")]
+            elif isinstance(said, dict) and file.name == "multi_lora.json":
+                told += said.values()
+    return sorted({Path(one) for one in told if isinstance(one, str) and Path(one).is_absolute()})
 
 
 def _listed(value: Any) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -17,6 +18,8 @@ import psutil
 import pytest
 
 from servelab.engines import TritonServer, process, running, triton, triton_install
+from servelab.engines.repositories import write as write_files
+from servelab.engines.triton import launch
 from servelab.errors import ServelabError
 from servelab.load import drive, texts
 from servelab.load.triton import Generate, Infer, Stream
@@ -377,6 +380,24 @@ def test_by_its_name_a_load_finds_the_protocol_it_speaks(repository):
     with pytest.raises(ServelabError, match="several models: name one"):
         drive(several, texts(["a"], 1), progress=False)
     assert drive(several, texts(["a"], 2), model="talk", progress=False).records[0].output_tokens == 2
+
+
+def test_a_container_sees_the_weights_and_adapters_that_lie_outside_the_repository(tmp_path):
+    weights, adapter = tmp_path / "weights", tmp_path / "adapter"
+    models = write_files(
+        {
+            "lm/config.pbtxt": "",
+            "lm/1/model.json": json.dumps({"model": str(weights), "tokenizer": "hub/name", "max_num_seqs": 8}),
+            "lm/1/multi_lora.json": json.dumps({"story": str(adapter)}),
+            "broken/1/model.json": "{",
+        },
+        tmp_path / "models",
+    )
+    command, env = launch(models, "docker", {"model_control_mode": "none"}, name="x", image="some/image:tag")
+    volumes = [command[n + 1] for n, word in enumerate(command) if word == "--volume"]
+    assert volumes == [f"{models}:/models", f"{adapter}:{adapter}:ro", f"{weights}:{weights}:ro"] and env == {}
+    assert command[:3] == ["docker", "run", "--rm"] and command[command.index("some/image:tag") + 1] == "tritonserver"
+    assert "--model-repository=/models" in command and "--http-address=127.0.0.1" in command
 
 
 def test_the_command_serves_until_ctrl_c_and_shows_both_launches(repository, home):

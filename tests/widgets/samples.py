@@ -9,6 +9,7 @@ import pandas as pd
 
 from servelab import course
 from servelab.calibrate import Sample
+from servelab.figures.doors import Door
 from servelab.load.arrivals import poisson
 from servelab.load.metrics import Record
 from servelab.load.traces import COURSE, read
@@ -29,6 +30,8 @@ from servelab.widgets.batching import batching
 from servelab.widgets.burn import burn
 from servelab.widgets.chunking import chunking
 from servelab.widgets.complexity import complexity
+from servelab.widgets.doors import doors
+from servelab.widgets.dynamic_batching import dynamic_batching
 from servelab.widgets.engine_choice import engine_choice
 from servelab.widgets.gantt import gantt
 from servelab.widgets.kv_cache import kv_cache
@@ -181,6 +184,8 @@ EXPLORERS: dict[str, Callable[[], Explorer]] = {
     "burn": burn,
     "chunking": _chunking,
     "complexity": lambda: complexity(measured={"prefill": {n: 3e8 * n for n in (256, 512, 1024)}}),
+    "doors": lambda: doors(Door(0.1, 0.02, 3000, 25), Door(0.12, 0.022, 3050, 30), server_mb=50, each_mb=30),
+    "dynamic_batching": lambda: dynamic_batching(0.012, 0.001),
     "engine_choice": _engine_choice,
     "gantt": _gantt,
     "kv_cache": _kv_cache,

@@ -1,9 +1,14 @@
-"""vLLM's asynchronous engine on a thread of its own; each request is a task there that sends what comes."""
+"""vLLM's asynchronous engine on a thread of its own; each request is a task there that sends what comes.
+
+Beside 1/model.json, 1/multi_lora.json may name adapters, {name: folder}: a request chooses one by the sampling
+parameter `lora_name`. With the parameter REPORT_CUSTOM_METRICS "yes" Triton tells vLLM's own metrics next to its own.
+"""
 
 import asyncio
 import json
 import multiprocessing
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -16,11 +21,16 @@ FINAL = pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 class TritonPythonModel:
     def initialize(self, args):
         folder = Path(args["model_repository"]) / args["model_version"]
-        python = json.loads(args["model_config"])["parameters"]["python"]["string_value"]
-        multiprocessing.set_executable(python)  # the engine's process is no copy of this one, which is no interpreter
+        parameters = json.loads(args["model_config"])["parameters"]
+        told = {name: value["string_value"] for name, value in parameters.items()}
+        python = told["python"] if os.path.exists(told["python"]) else shutil.which("python3")  # in a container
+        multiprocessing.set_executable(python)  # the engine's process is no copy of this, no interpreter
         os.environ.pop("PYTHONHOME", None)
         options = json.loads((folder / "model.json").read_text())
         os.environ.update({name: str(value) for name, value in options.pop("environment", {}).items()})
+        adapters = folder / "multi_lora.json"
+        self.adapters = json.loads(adapters.read_text()) if adapters.exists() else {}
+        self.mirror = Mirror(args["model_name"]) if told.get("REPORT_CUSTOM_METRICS") == "yes" else None
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
         self.number = 0
@@ -53,19 +63,59 @@ class TritonPythonModel:
         from vllm.sampling_params import RequestOutputKind
 
         prompt, stream = read(request, "text_input", ""), read(request, "stream", False)
-        wanted = SamplingParams(**json.loads(read(request, "sampling_parameters", request.parameters() or "{}")))
+        told = json.loads(read(request, "sampling_parameters", request.parameters() or "{}"))
+        adapter = self.adapter(told.pop("lora_name", None))
+        wanted = SamplingParams(**told)
         wanted.output_kind = RequestOutputKind.DELTA if stream else RequestOutputKind.FINAL_ONLY
         before = "" if stream or read(request, "exclude_input_in_output", False) else prompt
-        async for output in self.engine.generate(prompt, wanted, number):
+        async for output in self.engine.generate(prompt, wanted, number, lora_request=adapter):
             if sender.is_cancelled():
                 await self.engine.abort(number)
                 break
+            if output.finished and self.mirror:
+                self.mirror.update()
             sender.send(pb.InferenceResponse(tensors(request, output, before)))
         sender.send(flags=FINAL)
+
+    def adapter(self, name):
+        from vllm.lora.request import LoRARequest
+
+        if name is None:
+            return None
+        if name not in self.adapters:
+            raise ValueError(f"LoRA {name} is not supported, we currently support {list(self.adapters)}")
+        return LoRARequest(name, 1 + list(self.adapters).index(name), self.adapters[name])
 
     def finalize(self):
         self.engine.shutdown()
         self.loop.call_soon_threadsafe(self.loop.stop)
+
+
+class Mirror:
+    """vLLM counts in its own process, which is this one; what stands there is copied to where Triton tells metrics."""
+
+    def __init__(self, model):
+        self.model, self.metrics, self.families = model, {}, {}
+
+    def update(self):
+        from prometheus_client import REGISTRY
+
+        for family in REGISTRY.collect():
+            if family.name.startswith("vllm:") and family.type in ("counter", "gauge", "histogram"):
+                for sample in family.samples:
+                    if not sample.name.endswith(("_created", "_bucket", "_info")):
+                        self.metric(family, sample).set(sample.value)
+
+    def metric(self, family, sample):
+        labels = {**sample.labels, "model": self.model}
+        key = (sample.name, *sorted(labels.items()))
+        if sample.name not in self.families:
+            self.families[sample.name] = pb.MetricFamily(
+                name=sample.name, description=family.documentation, kind=pb.MetricFamily.GAUGE
+            )
+        if key not in self.metrics:
+            self.metrics[key] = self.families[sample.name].Metric(labels=labels)
+        return self.metrics[key]
 
 
 def read(request, name, default):
