@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -25,9 +26,31 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     # A run in the background ignores Ctrl-C, and so would every program that a test ends by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.pluginmanager.register(AsItRuns(config))
     # No test hangs on timing, and a failure on one machine is the same failure on the next.
     settings.register_profile("course", deadline=None, derandomize=True)
     settings.load_profile("course")
+
+
+class AsItRuns:
+    """Names what failed or took long as soon as it ends: a run that is cut off has said where its time went."""
+
+    LONG = 60  # seconds
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config, self.began = config, time.monotonic()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal = self.config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is None or not (report.failed or report.duration >= self.LONG):
+            return
+        crash = getattr(report.longrepr, "reprcrash", None)
+        why = f": {crash.message.splitlines()[0]}" if crash and crash.message else ""
+        terminal.write_line(
+            f"\nminute {(time.monotonic() - self.began) / 60:.0f}: {report.nodeid} ({report.when})"
+            f" {report.outcome} after {report.duration:.0f} s{why}"
+        )
 
 
 class TwoLines(LoadScopeScheduling):
