@@ -12,6 +12,7 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -156,17 +157,40 @@ def _get(one: Any, *path: str | int) -> Any:
     return one
 
 
+@dataclass(frozen=True)
+class Pod:
+    """What a pod is made of, and where its parts tell how they are.
+
+    Attributes:
+        service: the container that users reach; `engine`: the one that computes, which may be the same.
+        ready, alive: paths of the service's health; `started`: of the engine's.
+        queue: a metric to scale on has one of these words in its name.
+    """
+
+    service: str
+    engine: str
+    ready: str
+    alive: str
+    started: str
+    queue: tuple[str, ...]
+
+
+VLLM = Pod("service", "engine", "/ready", "/health", "/health", ("waiting",))
+TRITON = Pod("triton", "triton", "/v2/health/ready", "/v2/health/live", "/v2/health/live", ("queue", "pending"))
+
+
 class Objects:
     """The objects by their kind, and the pod that they describe.
 
     Attributes:
         start_s: how long a replica takes from its start until it is ready.
         longest_s: how long the longest answer takes.
+        of: what the pod is made of.
     """
 
-    def __init__(self, objects: Sequence[Any], start_s: float, longest_s: float) -> None:
+    def __init__(self, objects: Sequence[Any], start_s: float, longest_s: float, of: Pod = VLLM) -> None:
         self.all = [one for one in objects if isinstance(one, dict)]
-        self.start_s, self.longest_s = start_s, longest_s
+        self.start_s, self.longest_s, self.of = start_s, longest_s, of
         self.deployment = self.kind("Deployment")
         self.pod = _get(self.deployment, "spec", "template", "spec") or {}
         self.labels = _get(self.deployment, "spec", "template", "metadata", "labels") or {}
@@ -178,6 +202,22 @@ class Objects:
     def container(self, name: str) -> Object:
         """The container of that name."""
         return next((c for c in self.pod.get("containers") or [] if _get(c, "name") == name), {})
+
+    @property
+    def service(self) -> Object:
+        """The container that users reach."""
+        return self.container(self.of.service)
+
+    @property
+    def engine(self) -> Object:
+        """The container that computes."""
+        return self.container(self.of.engine)
+
+    def flag(self, name: str) -> str:
+        """What the engine's command line says after `--name=`; empty where it does not say it."""
+        words = [str(word) for key in ("command", "args") for word in self.engine.get(key) or []]
+        line = " ".join(words).replace(f"--{name} ", f"--{name}=")
+        return found[1] if (found := re.search(rf"--{name}=(\S+)", line)) else ""
 
     @property
     def containers(self) -> list[Object]:
@@ -211,46 +251,84 @@ def _images(o: Objects) -> str:
 
 
 def _ready(o: Objects) -> str:
-    probe = o.container("service").get("readinessProbe")
-    return "" if _path(probe) == "/ready" else _("users are sent to a service that has not said /ready")
+    text = _("users are sent to a service that has not said {path}")
+    return "" if _path(o.service.get("readinessProbe")) == o.of.ready else text.format(path=o.of.ready)
 
 
 def _alive(o: Objects) -> str:
-    probe = o.container("service").get("livenessProbe")
-    return "" if _path(probe) == "/health" else _("the service is restarted for what it cannot help: ask /health")
+    text = _("the service is restarted for what it cannot help: ask {path}")
+    return "" if _path(o.service.get("livenessProbe")) == o.of.alive else text.format(path=o.of.alive)
 
 
 def _startup(o: Objects) -> str:
-    probe = o.container("engine").get("startupProbe")
-    if _path(probe) != "/health":
-        return _("the engine has no startup probe on /health")
+    probe = o.engine.get("startupProbe")
+    if _path(probe) not in (o.of.started, o.of.ready):
+        return _("the engine has no startup probe on {path}").format(path=o.of.started)
     patience = _patience(probe)
     if patience < o.start_s:
         text = _("the engine is killed after {seconds:g} s, and needs {start:g} s to start")
         return text.format(seconds=patience, start=o.start_s)
     if patience > 20 * o.start_s:
         return _("an engine that hangs at its start is noticed after {seconds:g} s").format(seconds=patience)
-    return "" if _path(o.container("engine").get("livenessProbe")) == "/health" else _("a hung engine is never noticed")
+    return "" if _path(o.engine.get("livenessProbe")) == o.of.started else _("a hung engine is never noticed")
 
 
-def _drain(o: Objects) -> str:
-    stop = o.container("service").get("lifecycle") or {}
-    sleep = _get(stop, "preStop", "sleep", "seconds")
-    if sleep is None:
-        words = " ".join(map(str, _get(stop, "preStop", "exec", "command") or []))
-        sleep = float(m[1]) if (m := re.search(r"sleep (\d+)", words)) else 0
+def _sleeps(container: Object) -> float:
+    """Seconds that a container's preStop waits."""
+    stop = _get(container, "lifecycle", "preStop")
+    words = " ".join(map(str, _get(stop, "exec", "command") or []))
+    return _get(stop, "sleep", "seconds") or (float(m[1]) if (m := re.search(r"sleep (\d+)", words)) else 0)
+
+
+def _leaving(o: Objects) -> str:
+    """Whether the service waits until nobody sends to it any more, and then long enough for what it has."""
+    sleep, grace = _sleeps(o.service), o.pod.get("terminationGracePeriodSeconds", 30)
     if sleep < 5:
         return _("it is stopped while requests are still sent to it: wait in preStop, 5 s at least")
-    grace = o.pod.get("terminationGracePeriodSeconds", 30)
     if grace < sleep + o.longest_s:
         text = _("it is killed after {grace:g} s, {sleep:g} of which it waits; the longest answer takes {longest:g}")
         return text.format(grace=grace, sleep=sleep, longest=o.longest_s)
-    engine = _get(o.container("engine"), "lifecycle", "preStop")
-    told = " ".join(map(str, _get(engine, "exec", "command") or []))
-    waits = _get(engine, "sleep", "seconds") or (float(m[1]) if (m := re.search(r"sleep (\d+)", told)) else 0)
-    if waits < sleep + o.longest_s:
+    return ""
+
+
+def _drain(o: Objects) -> str:
+    if why := _leaving(o):
+        return why
+    waits = _sleeps(o.engine)
+    if waits < _sleeps(o.service) + o.longest_s:
         return _("the engine leaves before the service has finished: its preStop must wait longer")
+    grace = o.pod.get("terminationGracePeriodSeconds", 30)
     return "" if waits <= grace else _("the engine's preStop waits longer than the pod may live")
+
+
+def _exit(o: Objects) -> str:
+    if why := _leaving(o):
+        return why
+    patience = o.flag("exit-timeout-secs")
+    if float(patience or 30) >= o.longest_s:  # 30 is Triton's own
+        return ""
+    text = _("Triton gives up after {patience} s at its end; the longest answer takes {longest:g}: --exit-timeout-secs")
+    return text.format(patience=patience or 30, longest=o.longest_s)
+
+
+def _repository(o: Objects) -> str:
+    path = o.flag("model-repository") or o.flag("model-store")
+    mounts = [m for m in o.engine.get("volumeMounts") or [] if path and path.startswith(str(_get(m, "mountPath")))]
+    if not mounts:
+        return _("no volume is mounted where --model-repository looks")
+    known = {_get(v, "name"): v for v in o.pod.get("volumes") or []}
+    volume = known.get(mounts[0].get("name"))
+    if volume is None:
+        return _("the mounted volume {name} is not there").format(name=mounts[0].get("name"))
+    if "emptyDir" in volume and not o.pod.get("initContainers"):
+        return _("the repository is an empty folder that nobody fills")
+    return "" if mounts[0].get("readOnly") is True else _("a server that can write its models can be made to: readOnly")
+
+
+def _locked(o: Objects) -> str:
+    if o.flag("model-control-mode") in ("", "none") or "model-repository" in o.flag("http-restricted-api"):
+        return ""
+    return _("whoever reaches the port may load and unload models: control mode none, or a restricted API")
 
 
 def _rolling(o: Objects) -> str:
@@ -262,7 +340,7 @@ def _rolling(o: Objects) -> str:
 
 
 def _gpu(o: Objects) -> str:
-    limits = _get(o.container("engine"), "resources", "limits") or {}
+    limits = _get(o.engine, "resources", "limits") or {}
     count = limits.get(GPU)
     if not str(count).isdigit() or int(count) < 1:
         return _("the engine asks for no GPU: limits, nvidia.com/gpu, a whole number")
@@ -294,9 +372,10 @@ def _scaling(o: Objects) -> str:
     if not (isinstance(spec.get("minReplicas"), int) and 2 <= spec["minReplicas"] < spec.get("maxReplicas", 0)):
         return _("fewer than two replicas, or no room to grow")
     metrics = spec.get("metrics") or []
-    queue = [m for m in metrics if "waiting" in str(_get(m, "pods", "metric", "name") or "")]
+    named = [(m, str(_get(m, "pods", "metric", "name") or "")) for m in metrics]
+    queue = [m for m, name in named if any(word in name for word in o.of.queue)]
     if not queue or not _get(queue[0], "pods", "target", "averageValue"):
-        return _("it does not scale on the queue: a Pods metric of vLLM's waiting requests, with an averageValue")
+        return _("it does not scale on the queue: a Pods metric of who waits in the engine, with an averageValue")
     if any(m.get("type") == "Resource" for m in metrics):
         return _("the processor's use says nothing about a GPU's queue")
     slow = _get(spec, "behavior", "scaleDown", "stabilizationWindowSeconds")
@@ -310,7 +389,7 @@ def _network(o: Objects) -> str:
     spec = o.kind("Service").get("spec") or {}
     if not o.selects(spec.get("selector")):
         return _("no Service leads to the pods")
-    ports = [p for c in [o.container("service")] for p in c.get("ports") or []]
+    ports = o.service.get("ports") or []
     known = {v for p in ports for v in (p.get("name"), p.get("containerPort"))}
     aimed = [p.get("targetPort", p.get("port")) for p in spec.get("ports") or []]
     return "" if aimed and set(aimed) <= known else _("the Service leads to a port that nobody opens")
@@ -353,22 +432,30 @@ CHECKS: dict[str, Callable[[Objects], str]] = {
     "network": _network,
     "spread": _spread,
 }
+OF_TRITON = {name: check for name, check in CHECKS.items() if name != "secret"} | {
+    "drain": _exit,
+    "models": _repository,
+    "locked": _locked,
+}
 
 
-def inspect(objects: Any, start_s: float, longest_s: float) -> dict[str, str]:
+def inspect(objects: Any, start_s: float, longest_s: float, of: Pod = VLLM) -> dict[str, str]:
     """Whether Kubernetes objects keep what users are promised: {question: why not}, with an empty text where they do.
 
-    The pod has two containers, `service` (the door of the pod, /ready and /health) and `engine` (vLLM, /health).
+    The pod of `VLLM` has two containers, `service` (its door, /ready and /health) and `engine` (vLLM, /health); that of
+    `TRITON` has one, `triton`.
 
     Args:
         objects: as `read` gives them.
         start_s: seconds from a replica's start until it is ready.
         longest_s: seconds of the longest answer.
+        of: what the pod is made of.
     """
+    checks = OF_TRITON if of is TRITON else CHECKS
     if not isinstance(objects, list | tuple):
-        return dict.fromkeys(CHECKS, _("it is no list of objects"))
-    found, seen = {}, Objects(objects, start_s, longest_s)
-    for name, check in CHECKS.items():
+        return dict.fromkeys(checks, _("it is no list of objects"))
+    found, seen = {}, Objects(objects, start_s, longest_s, of)
+    for name, check in checks.items():
         try:
             found[name] = check(seen)
         except (AttributeError, TypeError, ValueError, KeyError, IndexError) as error:
@@ -376,7 +463,7 @@ def inspect(objects: Any, start_s: float, longest_s: float) -> dict[str, str]:
     return found
 
 
-def table(objects: Any, start_s: float, longest_s: float) -> str:
+def table(objects: Any, start_s: float, longest_s: float, of: Pod = VLLM) -> str:
     """`inspect` as lines to print."""
-    said = inspect(objects, start_s, longest_s)
+    said = inspect(objects, start_s, longest_s, of)
     return "\n".join(f"{'✗' if why else '✓'} {name:8} {why}".rstrip() for name, why in said.items())

@@ -1,8 +1,9 @@
 """Watching a service: rules in scaled time, a dashboard's queries asked for real, what a bottleneck looks like.
 
-The service carries `eyes` (assets/services/eyes.py): counters and one line of log a request. Prometheus reads them, the
-engine's own metrics, and what `servelab.engines.exporter` tells of NGINX, Redis and the machine. Nothing here knows
-which fault was planted; it only reads what Prometheus knows.
+A service before vLLM carries `eyes` (assets/services/eyes.py): counters and one line of log a request. Prometheus
+reads them, the engine's own metrics, and what `servelab.engines.exporter` tells of NGINX, Redis and the machine. A
+Triton has counters of its own, with a dashboard and rules of their own. Nothing here knows which fault was planted; it
+only reads what Prometheus knows.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 EYES = ASSETS / "services" / "eyes.py"
 RULES = ASSETS / "prometheus" / "burn-rate.yml"
 DASHBOARD = ASSETS / "dashboards" / "serving.json"
+TRITON_RULES = ASSETS / "prometheus" / "triton.yml"
+TRITON_DASHBOARD = ASSETS / "dashboards" / "triton.json"
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 SCALE = 300.0
 """How much faster time runs in the lab: an hour's window is 12 s."""
@@ -76,7 +79,7 @@ def buckets() -> list[float]:
 
 
 def scaled(text: str, scale: float) -> str:
-    """Rules with every window and every `for:` divided by `scale`, in milliseconds; at 1 they stay as they are."""
+    """Rules with every window, offset and `for:` divided by `scale`, in milliseconds; at 1 they stay as they are."""
     if scale == 1:
         return text
 
@@ -84,7 +87,7 @@ def scaled(text: str, scale: float) -> str:
         seconds = float(found["n"]) * UNITS[found["unit"]] / scale
         return f"{found['before']}{max(1, round(1000 * seconds))}ms"
 
-    return re.sub(r"(?P<before>\[|for: )(?P<n>\d+)(?P<unit>ms|[smhd])\b", shorter, text)
+    return re.sub(r"(?P<before>\[|for: |offset )(?P<n>\d+)(?P<unit>ms|[smhd])\b", shorter, text)
 
 
 def alert(scale: float = SCALE) -> Alert:
@@ -106,11 +109,11 @@ class Panel:
 
     @property
     def metrics(self) -> set[str]:
-        """The first words of the metrics that it asks for, such as `vllm` or `redis`."""
+        """The first words of the metrics that it asks for, such as `vllm`, `redis` or `nv` (Triton)."""
         text = re.sub(r'"[^"]*"', "", " ".join(expr for expr, _legend in self.queries))
         return {
             word
-            for word in ("service", "slo", "vllm", "nginx", "redis", "machine")
+            for word in ("service", "slo", "vllm", "nv", "nginx", "redis", "machine")
             if re.search(rf"\b{word}[:_]", text)
         }
 

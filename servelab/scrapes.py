@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from servelab.engines.prometheus import Point, evaluate
@@ -75,6 +76,61 @@ def outcomes(*each: Sequence[tuple[float, float]]) -> Series:
     return found
 
 
+@dataclass(frozen=True)
+class Served:
+    """What a model does on one Triton: requests that end a second, share of them that fail, seconds in the queue, rows
+    of an execution (one a request); how many wait, and from which second on it hangs or all of its requests fail."""
+
+    rate: float
+    bad: float = 0.0
+    queue_s: float = 0.0
+    batch: float = 1.0
+    waiting: float = 0.0
+    hangs_s: int | None = None
+    fails_s: int | None = None
+
+
+def tritons(
+    servers: Sequence[Mapping[str, Served]],
+    seconds: int,
+    restart_s: int | None = None,
+    rng: random.Random | None = None,
+) -> Series:
+    """What several Tritons count, one sample a second from 0 s on.
+
+    Args:
+        servers: of each server, {model: what it does there}.
+        restart_s: when the second server's counters begin anew.
+        rng: where given, each second has more or fewer requests than its mean.
+    """
+    found: Series = {}
+    for n, models in enumerate(servers):
+        for model, one in models.items():
+            now: dict[str, float] = {}
+            for t in range(seconds + 1):
+                if t == restart_s and n == 1:
+                    now = dict.fromkeys(now, 0.0)
+                hangs = one.hangs_s is not None and t > one.hangs_s
+                bad = 1.0 if one.fails_s is not None and t > one.fails_s else one.bad
+                ended = 0.0 if hangs else one.rate * (rng.uniform(0.3, 1.7) if rng else 1.0)
+                good = ended * (1 - bad)
+                grown = {
+                    "request_success{": good,
+                    'request_failure{reason="REJECTED",': ended * bad / 2,
+                    'request_failure{reason="BACKEND",': ended * bad / 2,
+                    "queue_duration_us{": 1e6 * good * one.queue_s,
+                    "count{": good,
+                    "exec_count{": good / one.batch,
+                }
+                for key, more in grown.items():
+                    now[key] = now.get(key, 0.0) + more
+                waits = one.waiting + (one.rate * (t - one.hangs_s) if hangs else 0.0)
+                for key, value in {**now, "pending_request_count{": waits}.items():
+                    name = f'nv_inference_{key}model="{model}",version="1",instance="{n}"}}'
+                    found.setdefault(name, []).append(value)
+    return found
+
+
 def answered(queries: Mapping[str, Any], series: Series, at_s: float) -> dict[str, dict[str, float]]:
     """{name: {labels' values, divided by commas: value}} of queries at a time; a refused one has no value.
 
@@ -133,8 +189,12 @@ def refused(query: Any, series: Series | None = None) -> str:
 
 
 def close(a: Mapping[str, float], b: Mapping[str, float]) -> bool:
-    """Whether two answers have the same series with the same values, to a millionth."""
-    return bool(b) and a.keys() == b.keys() and all(math.isclose(a[k], b[k], rel_tol=1e-6, abs_tol=1e-9) for k in b)
+    """Whether two answers have the same series with the same values, to a millionth; what is no number is alike."""
+
+    def same(x: float, y: float) -> bool:
+        return math.isclose(x, y, rel_tol=1e-6, abs_tol=1e-9) or (math.isnan(x) and math.isnan(y))
+
+    return bool(b) and a.keys() == b.keys() and all(same(a[k], b[k]) for k in b)
 
 
 FAULTS = ("gate", "memory", "seats", "prefix", "neighbour", "none")

@@ -132,3 +132,60 @@ def test_the_course_s_engine_version_is_the_one_in_its_files():
     version = course.load().versions.vllm
     for name in ("Containerfile", "compose.yaml"):
         assert f"vllm-openai:v{version}" in (manifests.DEPLOY / name).read_text()
+    assert f"image: {course.load().versions.triton_image}\n" in (manifests.DEPLOY / "triton.yaml").read_text()
+
+
+TRITON_START_S = 60.0
+
+
+def triton_why(text):
+    said = manifests.inspect(manifests.read(text), TRITON_START_S, LONGEST_S, manifests.TRITON)
+    return {name for name, reason in said.items() if reason}
+
+
+def test_the_triton_that_is_shipped_keeps_every_promise():
+    objects = manifests.read(manifests.DEPLOY / "triton.yaml")
+    assert manifests.invalid(objects) == []
+    told = manifests.inspect(objects, TRITON_START_S, LONGEST_S, manifests.TRITON)
+    assert set(told) == set(manifests.OF_TRITON) and not any(told.values()), told
+    assert "secret" not in told and {"models", "locked"} <= set(told)
+
+
+TRITON_CHANGES = [
+    ("drain", "sleep: { seconds: 10 }", "sleep: { seconds: 0 }"),
+    ("drain", "--exit-timeout-secs=60 ", "--exit-timeout-secs=20 "),
+    ("drain", "- --exit-timeout-secs=60 ", "- --log-verbose=0 "),
+    ("drain", "terminationGracePeriodSeconds: 90", "terminationGracePeriodSeconds: 60"),
+    ("startup", "failureThreshold: 60", "failureThreshold: 6"),
+    ("startup", "failureThreshold: 60", "failureThreshold: 6000"),
+    ("ready", "path: /v2/health/ready", "path: /v2/health/live"),
+    (
+        "alive",
+        "path: /v2/health/live, port: http }\n            periodSeconds: 10",
+        "path: /v2/health/ready, port: http }",
+    ),
+    ("locked", "--model-control-mode=none", "--model-control-mode=explicit"),
+    ("models", "mountPath: /models, readOnly: true", "mountPath: /models"),
+    ("models", "mountPath: /models,", "mountPath: /elsewhere,"),
+    ("models", "- name: models\n          persistentVolumeClaim", "- name: others\n          persistentVolumeClaim"),
+    ("models", "persistentVolumeClaim: { claimName: models, readOnly: true }", "emptyDir: {}"),
+    ("scaling", "triton_pending_requests }", "nv_cpu_utilization }"),
+    ("rolling", "maxUnavailable: 0", "maxUnavailable: 1"),
+    ("gpu", "nvidia.com/gpu: 1, ", ""),
+    ("budget", "minAvailable: 1", "minAvailable: 100%"),
+    ("network", "targetPort: grpc", "targetPort: door"),
+    ("images", "tritonserver:24.10-py3", "tritonserver:latest"),
+]
+
+
+@pytest.mark.parametrize(("question", "old", "new"), TRITON_CHANGES)
+def test_each_hasty_change_to_triton_is_told(question, old, new):
+    text = (manifests.DEPLOY / "triton.yaml").read_text()
+    assert old in text
+    assert question in triton_why(text.replace(old, new))
+
+
+def test_a_lock_on_the_repository_is_as_good_as_no_loading():
+    text = (manifests.DEPLOY / "triton.yaml").read_text()
+    key = "--model-control-mode=explicit --http-restricted-api=model-repository:admin=key"
+    assert triton_why(text.replace("--model-control-mode=none", key)) == set()

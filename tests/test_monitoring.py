@@ -10,8 +10,10 @@ import pytest
 from servelab import monitoring
 from servelab.engines.prometheus import check, evaluate, installed
 from servelab.errors import ServelabError
+from servelab.scrapes import Served, tritons
 from servelab.theory.reliability import ALERTS
 
+BOARDS = (monitoring.DASHBOARD, monitoring.TRITON_DASHBOARD)
 needs_prometheus = pytest.mark.skipif(not installed(), reason="promtool is not installed")
 
 
@@ -66,7 +68,8 @@ def test_a_service_that_only_ever_refused_is_bad():
 
 @needs_prometheus
 def test_the_file_is_valid_as_it_stands_and_scaled():
-    for text in (monitoring.RULES.read_text(), monitoring.rules(300, 0.5, 0.9)):
+    triton = monitoring.TRITON_RULES.read_text()
+    for text in (monitoring.RULES.read_text(), monitoring.rules(300, 0.5, 0.9), triton, monitoring.scaled(triton, 60)):
         check(text)
 
 
@@ -88,8 +91,9 @@ def test_the_rules_are_the_workbooks():
         assert f"slo:bad:share_{long} > {times}scalar(slo:budget) and slo:bad:share_{short} >" in text
 
 
-def test_the_dashboard_has_grafanas_form():
-    board = json.loads(monitoring.DASHBOARD.read_text())
+@pytest.mark.parametrize("path", BOARDS, ids=lambda path: path.stem)
+def test_the_dashboard_has_grafanas_form(path):
+    board = json.loads(path.read_text())
     assert board["uid"] and board["title"] and board["schemaVersion"] >= 36
     assert (
         board["templating"]["list"][0] | {"type": "datasource", "query": "prometheus"} == board["templating"]["list"][0]
@@ -116,9 +120,10 @@ def test_the_dashboard_has_grafanas_form():
 
 
 @needs_prometheus
-def test_every_query_of_the_dashboard_is_promql():
-    queries = [expr for panel in monitoring.panels() for expr, _legend in panel.queries]
-    assert len(evaluate({"up": [1]}, queries, [0])) == len(queries) > 20
+@pytest.mark.parametrize("path", BOARDS, ids=lambda path: path.stem)
+def test_every_query_of_the_dashboard_is_promql(path):
+    queries = [expr for panel in monitoring.panels(path) for expr, _legend in panel.queries]
+    assert len(evaluate({"up": [1]}, queries, [0])) == len(queries) > 10
     assert not any("$" in expr for expr in queries)
 
 
@@ -128,6 +133,29 @@ def test_panels_know_whose_metrics_they_show():
     assert by_title["Waiting at the gate"].metrics == {"service", "vllm"}
     assert "[2000ms]" in by_title["Tokens"].queries[0][0]
     assert by_title["Tokens"].row.startswith("Engine")
+
+
+def test_triton_s_panels_are_triton_s():
+    panels = monitoring.panels(monitoring.TRITON_DASHBOARD)
+    assert set().union(*(panel.metrics for panel in panels)) == {"nv"}
+
+
+@needs_prometheus
+def test_triton_s_alerts_tell_what_happens_and_nothing_else():
+    here = {"well": Served(5, queue_s=0.01), "hangs": Served(5, hangs_s=60), "fails": Served(5, fails_s=60)}
+    series = {f'{name[:-1]},job="a"}}': values for name, values in tritons([here], 120).items()}
+    gone = 'nv_inference_request_success{model="gone",version="1",instance="0"}'
+    series |= {gone: list(range(60)), 'up{job="a"}': [1] * 121, 'up{job="b"}': [1] * 60 + [0] * 61}
+    rules, every = monitoring.TRITON_RULES.read_text(), 10
+    (times,) = evaluate(series, ['ALERTS{alertstate="firing"}'], [590, 1000], every, [rules])
+    told = [
+        sorted({f"{p.labels['alertname']} {p.labels.get('model', p.labels.get('job'))}" for p in at}) for at in times
+    ]
+    assert told == [[], ["ModelFails fails", "ModelGone gone", "ModelHangs hangs", "TritonDown b"]]
+
+
+def test_offsets_run_faster_too():
+    assert "offset 5000ms" in monitoring.scaled(monitoring.TRITON_RULES.read_text(), 60)
 
 
 def test_a_story_adds_up():

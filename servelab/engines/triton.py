@@ -114,6 +114,10 @@ class TritonServer(Server):
         """A model's configuration as Triton completed it."""
         return self._get(f"/v2{_model_path(model)}/config").json()
 
+    def serving(self) -> list[str]:
+        """Names of the models that answer now: also of those that came with a load and lie in no folder."""
+        return sorted({one["name"] for one in self._get("/v2/models/stats").json()["model_stats"]})
+
     def statistics(self, model: str, version: str = "") -> dict[str, Any]:
         """Triton's own statistics of a model, of the given or its first version."""
         return self._get(f"/v2{_model_path(model, version)}/stats").json()["model_stats"][0]

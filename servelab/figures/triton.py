@@ -73,7 +73,7 @@ def handover(sent_s: Sequence[float], said: Sequence[str], events: Mapping[str, 
         fig.add_scatter(x=at, y=[answer] * len(at), name=label, **dots)
     for text, second in (events or {}).items():
         style.rule(fig, x=second, text=text)
-    return fig.update_yaxes(autorange="reversed", showgrid=False).update_layout(showlegend=True)
+    return fig.update_yaxes(type="category", autorange="reversed", showgrid=False).update_layout(showlegend=True)
 
 
 def policies() -> dict[str, str]:

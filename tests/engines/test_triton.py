@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -13,6 +14,7 @@ import threading
 import time
 from pathlib import Path
 
+import httpx
 import numpy as np
 import psutil
 import pytest
@@ -195,6 +197,21 @@ def test_models_are_loaded_reloaded_and_unloaded_on_request(repository):
     with pytest.raises(ServelabError, match="no model quadruple"):
         server.load("quadruple")
     assert triton(repository, control="explicit", load=["double"], progress=False).reused, "files are its own matter"
+
+
+def test_a_model_loaded_with_its_files_is_listed_among_those_that_serve(repository):
+    server = triton(repository, control="explicit", load=["double"], progress=False)
+    code = base64.b64encode(MODEL.replace("FACTOR", "7").encode()).decode()
+    config = {"backend": "python", "max_batch_size": 8, "instance_group": [{"kind": "KIND_CPU"}]}
+    for side, name in (("input", "X"), ("output", "Y")):
+        config[side] = [{"name": name, "data_type": "TYPE_FP32", "dims": [3]}]
+    body = {"parameters": {"config": json.dumps(config), "file:1/model.py": code}}
+    httpx.post(f"{server.url}/v2/repository/models/trial/load", json=body, timeout=60).raise_for_status()
+    assert server.infer("trial", {"X": ONES})["Y"][0, 0] == 7
+    assert server.serving() == ["double", "trial"]
+    assert "trial" not in set(server.models()["name"]), "the index lists what lies in the repository"
+    server.unload("trial")
+    assert until(lambda: server.serving() == ["double"])
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from servelab.theory.latency import Linear, Machine, Step, step_s
 from servelab.theory.queueing import observed
 from servelab.widgets.allocation import allocation
 from servelab.widgets.allocator import allocator
+from servelab.widgets.autoscaler import autoscaler
 from servelab.widgets.base import Explorer
 from servelab.widgets.batching import batching
 from servelab.widgets.burn import burn
@@ -180,6 +181,7 @@ def _engine_choice() -> Explorer:
 EXPLORERS: dict[str, Callable[[], Explorer]] = {
     "allocation": lambda: allocation(LENGTHS),
     "allocator": lambda: allocator(Blocks, CROWD, shares={3: 0}),
+    "autoscaler": lambda: autoscaler(0.02, 0.1),
     "batching": _batching,
     "burn": burn,
     "chunking": _chunking,
