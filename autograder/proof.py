@@ -112,6 +112,13 @@ def problems(source: Source, exercise: Exercise, seeds: Iterable[int] = range(20
     return [f"{exercise.name}: {problem}" for problem in found]
 
 
+def lasting(source: Source, exercise: Exercise) -> list[str]:
+    """The problems of an exercise on a running server that show twice: what shows once was other programs' doing."""
+    found = problems(source, exercise)
+    again = problems(source, exercise) if found else []
+    return [problem for problem in found if problem in again]
+
+
 def proving(nb: NotebookNode, exercises: Iterable[Exercise]) -> tuple[NotebookNode, set[str]]:
     """One notebook that proves both copies in one execution: the source, and what differs in the learner's copy.
 

@@ -91,6 +91,8 @@ def run(name: str, quick: bool = False) -> Bench:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module  # dataclasses look their module up there
+    if str(ROOT) not in sys.path:
+        sys.path.append(str(ROOT))  # a bench may use what lies in tests/
     spec.loader.exec_module(module)
     bench = Bench(name, quick)
     module.run(bench)

@@ -53,38 +53,45 @@ class AsItRuns:
         )
 
 
-class TwoLines(LoadScopeScheduling):
-    """With several workers (`make test`): one has all notebooks, and one all else that starts engines and servers.
+class Lines(LoadScopeScheduling):
+    """With several workers (`make test`): each works through one line of tests, then through the next that is left.
 
-    Files that start none fill the time of whoever is free. Within a line only one engine works at a time.
+    What starts engines and servers stands in few long lines, within which only one works at a time; then come files
+    that start none.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.split("::")[0]
-        return line(file) or file
+        return line(nodeid) or nodeid.split("::")[0]
 
 
-LINES = ("notebooks", "engines")
+LINES = ("notebooks", "engines", "labs/vllm", "labs/triton")  # the longest first
+
+
+def line(nodeid: str) -> str:
+    """The line of a test: a lab's, that of all other notebooks, or that of all else with servers; empty for others."""
+    file, _, test = nodeid.partition("::")
+    if not serves(file):
+        return ""
+    lab = next((name for name in LINES if f"[{name}/" in test), "")
+    return lab or ("notebooks" if "notebooks" in Path(file).parts else "engines")
 
 
 @cache
-def line(file: str) -> str:
-    """The line of a test file that lies where all need a server, or has a test marked `engine`; empty for others."""
+def serves(file: str) -> bool:
+    """Whether a test file lies where all need a server, or has a test marked `engine`."""
     path = ROOT / file
-    if SERVERS.isdisjoint(path.parts) and "pytest.mark.engine" not in path.read_text():
-        return ""
-    return "notebooks" if "notebooks" in path.parts else "engines"
+    return not SERVERS.isdisjoint(path.parts) or "pytest.mark.engine" in path.read_text()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The two long lines begin at once."""
+    """The longest lines begin at once."""
     places = {name: n for n, name in enumerate((*LINES, ""))}
-    items.sort(key=lambda item: places[line(item.nodeid.split("::")[0])])
+    items.sort(key=lambda item: places[line(item.nodeid)])
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
     config.option.loadscopereorder = False
-    return TwoLines(config, log)
+    return Lines(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -111,13 +118,14 @@ def marked(home: Path) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def engine_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A home of its own for a module's real servers, sharing the machine's prepared model; none of them outlives it."""
-    from servelab import hardware, model
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home of its own for a module's real servers, sharing the machine's prepared models; none of them outlives it.
+
+    So what another worker's servers count or hold is not taken for one's own.
+    """
+    from servelab import model
     from servelab.engines import process
 
-    if hardware.tier().kind != "cpu":
-        pytest.skip("this test is written for the CPU tier")
     prepared = model.prepare(progress=False)
     folder = tmp_path_factory.mktemp("home")
     (folder / "models").symlink_to(prepared.parent, target_is_directory=True)
@@ -128,6 +136,16 @@ def engine_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for one in process.states():
             process.stop(one["name"], force=True)
     assert not marked(folder), "an engine outlived its tests"
+
+
+@pytest.fixture(scope="module")
+def engine_home(request: pytest.FixtureRequest) -> Path:
+    """The same for tests whose figures are the CPU tier's; others skip them."""
+    from servelab import hardware
+
+    if hardware.tier().kind != "cpu":
+        pytest.skip("this test is written for the CPU tier")
+    return request.getfixturevalue("own_home")
 
 
 @pytest.fixture(autouse=True)
