@@ -124,7 +124,7 @@ def served(front, requests, **options):
     """Drive, and return the result and the log's rows of these requests."""
     result = drive(front, requests, progress=False, **options)
     log = front.requests(since=result.about["started_unix_s"])
-    return result, log
+    return result, log[log.path.str.endswith("completions")]  # what asked for the model may be logged late
 
 
 def homes(log):
