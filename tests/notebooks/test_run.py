@@ -9,6 +9,7 @@ wrong answers or the modules that they name have changed since they were last pr
 
 from __future__ import annotations
 
+import psutil
 import pytest
 
 from autograder import proof, proven
@@ -31,6 +32,15 @@ def place(source: sources.Source) -> str:
 def workspace(own_home):
     with execute.session() as folder:
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def room():
+    """Warm servers are kept for the next notebook only while half of the memory is left: another worker needs some."""
+    yield
+    memory = psutil.virtual_memory()
+    if memory.available < memory.total / 2:
+        execute.stop_owned()
 
 
 @pytest.mark.timeout(1200)

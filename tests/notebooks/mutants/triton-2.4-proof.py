@@ -17,7 +17,7 @@ RIGHT = r'''def proof(server, model, row, crowd, request_rows):
     alone, together = between - start, books() - between
     batch = together[0] / together[1]
     gain = (together[0] / together[2]) / (alone[0] / alone[2])
-    verdict = "off" if batch < 1.5 * request_rows else "useless" if gain < 1.4 else "works"
+    verdict = "off" if batch < 1.5 * request_rows else "useless" if gain < 2.5 else "works"
     return {"batch": batch, "gain": gain, "verdict": verdict}
 '''
 
@@ -35,7 +35,7 @@ MUTANTS = {
         "(together[0] / together[2]) / (alone[0] / alone[2])",
         "(together[1] / together[2]) / (alone[1] / alone[2])",
     ),
-    "believes in every batch": but(RIGHT, ' else "useless" if gain < 1.4', ""),
+    "believes in every batch": but(RIGHT, ' else "useless" if gain < 2.5', ""),
     "forgets the rows of a request": but(RIGHT, "1.5 * request_rows", "1.5"),
     "holds the gain the wrong way round": but(
         RIGHT,
