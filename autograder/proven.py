@@ -15,15 +15,26 @@ from pathlib import Path
 
 from autograder import proof
 from servelab import records
+from servelab.notebooks import source as sources
 from servelab.notebooks.source import Exercise, Source
 from servelab.paths import ROOT
 
 RECORD = "proofs"
 
 
+def exercises() -> list[tuple[Source, Exercise]]:
+    """Every ready exercise that a running server judges, with its notebook."""
+    return [(s, e) for s in sources.ready() if s.path.exists() for e in s.exercises() if e.engine]
+
+
+def proofs() -> dict[str, dict]:
+    """The proofs on record: {exercise: {date, seconds, fingerprint}}; empty where there is no record."""
+    return (records.find(RECORD) or {}).get("proofs", {})
+
+
 def day(source: Source, exercise: Exercise) -> str | None:
     """The day on which the exercise was proven as it stands now; None where it was not."""
-    kept = (records.find(RECORD) or {}).get("proofs", {}).get(exercise.name, {})
+    kept = proofs().get(exercise.name, {})
     return kept["date"] if kept.get("fingerprint") == fingerprint(source, exercise) else None
 
 

@@ -140,7 +140,7 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def engine_home(request: pytest.FixtureRequest) -> Path:
-    """The same for tests whose figures are the CPU tier's; others skip them."""
+    """`own_home` for tests that are written for the CPU tier: on another they are skipped."""
     from servelab import hardware
 
     if hardware.tier().kind != "cpu":

@@ -16,13 +16,11 @@ from autograder import proof, proven
 from servelab import records
 from servelab.bench import Bench
 from servelab.notebooks import execute
-from servelab.notebooks import source as sources
 
 
 def run(bench: Bench) -> None:
     """Prove what is not proven yet; `--quick` proves the first of them only."""
-    kept = (records.find(proven.RECORD) or {}).get("proofs", {})
-    pairs = [(s, e) for s in sources.ready() if s.path.exists() for e in s.exercises() if e.engine]
+    kept, pairs = proven.proofs(), proven.exercises()
     proofs = {e.name: kept[e.name] for s, e in pairs if proven.day(s, e)}
     left = [(s, e) for s, e in pairs if e.name not in proofs]
     problems = []

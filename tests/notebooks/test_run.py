@@ -19,7 +19,6 @@ from servelab.notebooks import source as sources
 
 pytestmark = pytest.mark.engine
 READY = sources.ready()
-ON_A_SERVER = [(s, e) for s in READY if s.path.exists() for e in s.exercises() if e.engine]
 LANGUAGES = {source.stem: i18n.languages()[n % 2] for n, source in enumerate(READY)}
 
 
@@ -61,7 +60,7 @@ def test_the_source_passes_and_the_learners_copy_fails_only_where_unsolved(sourc
 
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
-    ("source", "exercise"), [pytest.param(s, e, id=f"{place(s)}-{e.name}") for s, e in ON_A_SERVER]
+    ("source", "exercise"), [pytest.param(s, e, id=f"{place(s)}-{e.name}") for s, e in proven.exercises()]
 )
 def test_an_exercise_on_a_running_server_proves_itself(source, exercise, workspace, headless):
     if day := proven.day(source, exercise):
